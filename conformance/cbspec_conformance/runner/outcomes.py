@@ -42,9 +42,9 @@ def requirement_of(item: pytest.Item) -> str:
     return str(mark.args[0]) if mark else ""
 
 
-def case_name(item: pytest.Item) -> str:
-    """Return the case's name as reports show it."""
-    return item.nodeid.removeprefix("conformance/").removeprefix("cbspec_conformance/")
+def case_name(node: str) -> str:
+    """Return the name of a case as reports show it, from pytest's node id."""
+    return node.removeprefix("conformance/").removeprefix("cbspec_conformance/")
 
 
 class Outcomes:
@@ -72,7 +72,7 @@ class Outcomes:
             return
         relay = getattr(item, "funcargs", {}).get("relay")
         target = relay if isinstance(relay, RelayUnderTest) else None
-        own, case = requirement_of(item), case_name(item)
+        own, case = requirement_of(item), case_name(item.nodeid)
         if isinstance(error, Broken) and target is not None:
             error.exchanges = error.exchanges or target.log.unsuccessful()
         ended = _end(own, error, target)

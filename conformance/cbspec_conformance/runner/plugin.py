@@ -14,7 +14,7 @@ import signal
 import time
 import tomllib
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -106,6 +106,7 @@ class Suite:
         self._unwritten: list[str] = []  # errors of files, as text
         self._selected: list[str] = []
         self._order: dict[str, int] = {}
+        self._turns: dict[str, int] = {}  # of the cases that xdist's workers run, by name
         self._interrupted = False
         self._ends_early = False
         self._seconds = self._waiting = 0.0
@@ -143,6 +144,11 @@ class Suite:
                 "workers": node.workerinput["workercount"],
             }
         )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        """Record the order of the cases, which a worker has collected."""
+        self._turns = {case_name(each): number for number, each in enumerate(ids)}
 
     @property
     def shared(self) -> SharedParts:
@@ -256,6 +262,7 @@ class Suite:
         """Write the report and the files, even after an interruption."""
         if self._is_worker or self._shared is None:
             return
+        self._findings.sort(key=lambda finding: self._turns.get(finding.case, -1))  # workers report in any order
         result = self._result()
         if self._writer is not None:
             end = RunEnd(tuple(self._selected), (), self._interrupted, self.options.only, self.options.own_cases)
@@ -313,7 +320,7 @@ class Suite:
     @pytest.fixture
     def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
         """Yield the relay under test to a case, and close its connections afterwards."""
-        target = self.target(case_name(request.node), requirement_of(request.node))
+        target = self.target(case_name(request.node.nodeid), requirement_of(request.node))
         in_turn = self.shared.profile.target.connections_at_once is not None
         alone = in_turn or request.node.get_closest_marker("alone") is not None
         with self.locks.alone() if alone else self.locks.shared():
@@ -329,7 +336,7 @@ class Suite:
     @pytest.fixture
     def explorer(self, request: pytest.FixtureRequest, relay: RelayUnderTest) -> Explorer:
         """Return the explorer of a case's properties."""
-        case = case_name(request.node)
+        case = case_name(request.node.nodeid)
         kept = kept_for(self._judged, case)
         return Explorer(
             self.options.plan,
