@@ -86,7 +86,7 @@ class MemoryWire(Wire):
     def finish(self, how: End, detail: str = "") -> None:
         self._end(how, detail)
 
-    def close(self, wait: float = 0.0) -> bool:
+    def close(self, wait: float | None = 0.0) -> bool:
         self.finish(End.OURS)
         return True
 

@@ -19,7 +19,7 @@ from tests.support.issuer import jwks, pair, published
 
 def table(text: str) -> list[str]:
     """Return the part of a report that does not depend on pytest."""
-    text = re.sub(r"(?m)^(?:Time: .*|One alone, .*(?:\n  .*)*)\n", "", text)
+    text = re.sub(r"(?m)^(?:Cost: .*\n  .*|One alone, .*(?:\n  .*)*)\n", "", text)
     lines = [line for line in text.splitlines() if not line.startswith("=")]
     return lines[next(n for n, line in enumerate(lines) if line.startswith(("Failed: ", "Requirements by chapter"))) :]
 

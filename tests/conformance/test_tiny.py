@@ -97,7 +97,7 @@ def test_a_ping_without_a_pong_is_shown(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- excess
 
 
-MOST_MEMORY = 240.0  # MiB: a run takes 110, and up to 215 with one long transcript in memory
+MOST_MEMORY = 380.0  # MiB: a run takes 110, and up to 340 while the limits of eight tenants are measured at once
 EXCESS_CASES = "CB-HEL-001,CB-TUN-001"
 
 # A process's peak includes that of its parent, so a small process runs the suite.
@@ -139,7 +139,7 @@ def test_excess_is_bounded_and_blamed(kind: str, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "cbspec", "verify", str(endpoint), "--transport", transport]
         done = run("-c", MEASURED, *command, "--own-cases", "--only", EXCESS_CASES, "--effort", "quick")
     assert int(done.text.split("peak ")[1].split()[0]) < MOST_MEMORY
-    assert done.code == 1, done.text  # it names one tenant in each auth_response, which fails CB-AUT-003
+    assert done.code == (1 if requirement else 3), done.text  # a large answer breaks nothing
     assert requirement in done.text
     assert verdict(done.text, "failed") >= bool(requirement)
     assert "Errors of the kit" not in done.text
@@ -209,7 +209,7 @@ def test_connections_and_requests_stay_within_the_bounds(tmp_path: Path) -> None
             "--target-profile", str(profile), "--own-cases", "--only", LIMITED_CASES, "--examples", "2", "-n", "2"
         )
     assert done.code == 1, done.text
-    assert all(reason in " ".join(done.text.split()) for reason in REASONS)
+    assert all(reason in " ".join(done.text.split()) for reason in REASONS), done.text
     assert relay.most == 3
     assert len(relay.times) > 100
     assert len(relay.times) / (max(relay.times) - min(relay.times)) <= 50

@@ -31,10 +31,25 @@ class Address:
         return str(self.sockaddr[0])
 
 
-class Dialler:
-    """Connects to hosts. `kept` is the address of each host and port that answered first: no other is used later."""
+Ready = Callable[[Mapping[int, int], float], list[int]]
+"""Waits some seconds for events of `select.poll` on descriptors, and returns the descriptors that have some."""
 
-    def __init__(self) -> None:
+
+def _ready(events: Mapping[int, int], seconds: float) -> list[int]:
+    poller = select.poll()
+    for descriptor, mask in events.items():
+        poller.register(descriptor, mask)
+    return [descriptor for descriptor, _ in poller.poll(ceil(seconds * 1000))]
+
+
+class Dialler:
+    """Connects to hosts. `kept` is the address of each host and port that answered first: no other is used later.
+
+    Arguments: `ready` waits for sockets.
+    """
+
+    def __init__(self, ready: Ready = _ready) -> None:
+        self._ready = ready
         self.kept: dict[tuple[str, int], str] = {}
         self._many: set[tuple[str, int]] = set()
 
@@ -59,7 +74,8 @@ class Dialler:
         if len(found) > 1:
             self._many.add((host, port))
         kept = self.kept.get((host, port))
-        sock, address = _race([each for each in found if each.host == kept] or found, timeout, source, prepare)
+        chosen = [each for each in found if each.host == kept] or found
+        sock, address = _race(chosen, timeout, source, prepare, self._ready)
         self.kept.setdefault((host, port), address.host)
         return sock
 
@@ -79,13 +95,16 @@ def resolve(host: str, port: int, source: str | None = None) -> list[Address]:
 
 
 def _race(
-    addresses: list[Address], timeout: float, source: str | None, prepare: Callable[[socket.socket], object]
+    addresses: list[Address],
+    timeout: float,
+    source: str | None,
+    prepare: Callable[[socket.socket], object],
+    ready: Ready,
 ) -> tuple[socket.socket, Address]:
     """Connect to each address in turn without waiting for the last; return the first socket that is connected."""
     deadline, next_try = time.monotonic() + timeout, 0.0
     waiting, errors = list(addresses), dict[Address, OSError]()
     racing: dict[int, tuple[socket.socket, Address]] = {}
-    poller = select.poll()
     try:
         while waiting or racing:
             now = time.monotonic()
@@ -97,13 +116,11 @@ def _race(
                     errors[address] = error
                     continue
                 racing[sock.fileno()] = sock, address
-                poller.register(sock, select.POLLOUT)
                 next_try = now + DELAY
             if now >= deadline:
                 break
             until = min(deadline, next_try) if waiting else deadline
-            for descriptor, _ in poller.poll(ceil((until - now) * 1000)):
-                poller.unregister(descriptor)
+            for descriptor in ready(dict.fromkeys(racing, select.POLLOUT), until - now):
                 sock, address = racing.pop(descriptor)
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if not code:

@@ -34,8 +34,8 @@ _RATE: Final = Rate(per_second=150.0, burst=20, scope="tenant")
 DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-001"),
     Tenant("tenant-002"),
-    Tenant("tenant-tunnels", tunnel_limit=5),
-    Tenant("tenant-connections", connection_limit=4),
+    *(Tenant(f"tenant-tunnels{suffix}", tunnel_limit=5) for suffix in ("", "-2", "-3", "-4")),
+    *(Tenant(f"tenant-connections{suffix}", connection_limit=4) for suffix in ("", "-2", "-3", "-4")),
     *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in ("", "-2", "-3", "-4", "-5", "-6")),
     Tenant("tenant-rate-fast", rate=Rate(per_second=600.0, burst=100, scope="tenant")),
     Tenant("tenant-addresses", allowed_addresses=("127.0.0.1/32", "::1/128")),
@@ -44,8 +44,8 @@ DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
 )
 """The tenants of a simulator without configuration: two without limits, and at least one for each kind of limit.
 
-Several have the same rate limit, so that a case need not wait until the requests of another have expired; one has
-another, since a relay may apply one rate to all.
+Several have the same limit, so that the cases about it can run at the same time; one has another rate, since a relay
+may apply one rate to all.
 """
 
 _GROUP_OR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -260,6 +260,11 @@ class Rate:
     burst: Annotated[Count, says("Requests at once.")]
     scope: Annotated[RateScope | None, says("Whose requests are counted together.")] = None
 
+    @property
+    def own(self) -> bool:
+        """Whether the requests of other tenants are certainly counted apart."""
+        return self.scope in ("tenant", "subject")
+
 
 @lru_cache(maxsize=4096)
 def _parse_address(text: str) -> _Address:

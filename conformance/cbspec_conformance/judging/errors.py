@@ -51,5 +51,9 @@ class RateLimited(Exception):
     """The relay's rate limit was hit in a case about another requirement, which is tried again later."""
 
 
+class NeedsAlone(Exception):
+    """The case needs what it can't have while others run: it begins again when none does."""
+
+
 class KitError(Exception):
     """The kit was about to send an unintended message: a mistake of the kit."""

@@ -115,8 +115,8 @@ class Channel:
                 self._add(b"", given_up(self.framer.failure))
             self.wire.finish(End.WEBSOCKET_CLOSE)
 
-    def close(self, wait: float) -> bool:
-        """Close, and wait some seconds for the relay to close its side; return whether it did."""
+    def close(self, wait: float | None) -> bool:
+        """Close, and wait some seconds for the relay to close its side; return whether it did (see `Wire.close`)."""
         noticed = True
         if not self.ended:
             if isinstance(self.framer, WebSocketFramer):

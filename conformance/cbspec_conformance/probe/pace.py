@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
+from multiprocessing import Lock, RawArray, RawValue
 from typing import Final
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.record.transcript import Timekeeper
+from cbspec_conformance.probe.waits import YieldingClock
+from cbspec_conformance.record.cost import Timekeeper
 
 _MARGIN: Final = 1.1
 """Factor on the second over which requests are counted: the network may deliver them closer together."""
@@ -17,18 +17,29 @@ _MARGIN: Final = 1.1
 class Pacer:
     """Waits before requests, as the profile's rates require.
 
-    Arguments: `share` is the number of processes that use the relay at once.
+    Arguments: `processes` is the number of processes that use the relay at once. If they are `forked` after this, they
+    share the allowance of the profile; otherwise each has its part.
     """
 
-    def __init__(self, profile: Profile, share: int = 1, clock: Timekeeper = time) -> None:
+    def __init__(
+        self, profile: Profile, processes: int = 1, clock: Timekeeper | None = None, *, forked: bool = False
+    ) -> None:
+        # A case has other tenants for itself.
+        usual = {tenant.id for tenant in (profile.main_tenant, profile.second_tenant) if tenant is not None}
         self._interval = {
-            tenant.id: 2.0 * share / tenant.rate.per_second for tenant in profile.tenants if tenant.rate is not None
+            tenant.id: 2.0 * (processes if tenant.id in usual else 1) / tenant.rate.per_second
+            for tenant in profile.tenants
+            if tenant.rate is not None
         }
         self._next: dict[str, float] = {}
         bound = profile.target.requests_per_second
-        self._bound = None if bound is None else bound / share
-        self._expiries: deque[float] = deque()
-        self._clock = clock
+        self._bound = None if bound is None else bound / (1 if forked else processes)
+        self._most = max(1, int(self._bound or 1))
+        # The times at which the last requests stop counting, as a ring in memory that forks share.
+        self._expiries = RawArray("d", self._most)
+        self._place = RawValue("L", 0)
+        self._lock = Lock()
+        self._clock = clock or YieldingClock()
 
     def __call__(self, tenant: str) -> None:
         """Wait until a request keeps the tenant at half of its declared rate."""
@@ -48,18 +59,22 @@ class Pacer:
         """
         if self._bound is None:
             return
-        most = max(1, int(self._bound))
-        if count > most:
+        if count > self._most:
             raise NotExercised(f"target.requests_per_second leaves no room for {count} at once")
-        window = _MARGIN * max(1.0, most / self._bound)
-        while True:
-            now = self._clock.monotonic()
-            while self._expiries and self._expiries[0] <= now:
-                self._expiries.popleft()
-            if len(self._expiries) + count <= most:
-                break
-            self._clock.sleep(self._expiries[len(self._expiries) + count - most - 1] - now)
-        self._expiries.extend([now + window] * count)
+        while (wait := self._taken(count, _MARGIN * max(1.0, self._most / self._bound))) > 0:
+            self._clock.sleep(wait)
+
+    def _taken(self, count: int, window: float) -> float:
+        """Return the seconds until there is room; 0.0 if there is, which is taken."""
+        with self._lock:
+            now, first = self._clock.monotonic(), int(self._place.value)
+            free = self._expiries[(first + count - 1) % self._most]
+            if free > now:
+                return float(free - now)
+            for place in range(first, first + count):
+                self._expiries[place % self._most] = now + window
+            self._place.value = (first + count) % self._most
+        return 0.0
 
     def needs(self, per_second: float) -> None:
         """Raise NotExercised if the profile doesn't allow so many requests per second."""

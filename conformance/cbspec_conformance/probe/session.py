@@ -7,7 +7,6 @@ every case.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 from collections import Counter
@@ -16,19 +15,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from websockets.frames import Frame as WebSocketFrame
-from websockets.frames import Opcode
-
-import cbspec_schemas
 from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.state import SUCCESS_TYPES
-from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_conformance.judging.errors import KitError, RateLimited
+from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.judge import error_codes, is_success
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.probe.texts import check_own, frames, intended, spell
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.decoding import Decoded
@@ -57,7 +52,7 @@ class Surroundings:
 
     `tempo` are the time-outs; `pacer` keeps below declared rates; `observe` checks an exchange and numbers it; `alive`
     says whether a new connection is answered; `secrets` may appear in no error text, except the client's own tenant.
-    `limited_always` says whether a request always draws rate_limit_exceeded.
+    `limited_always` says whether a request always draws rate_limit_exceeded; `patient` whether a close is awaited.
     """
 
     tempo: Tempo
@@ -66,6 +61,7 @@ class Surroundings:
     alive: Callable[[], bool]
     secrets: tuple[str, ...] = ()
     limited_always: Callable[..., bool] = lambda exchange, authenticated: False
+    patient: Callable[[], bool] = lambda: True
 
 
 class ProbeSession:
@@ -218,6 +214,31 @@ class ProbeSession:
             channel.read(_SHORTLY)  # for a close after the error, which a fence would have met
         return self._conclude(request, silence, waited)
 
+    def enter(self, auth: Mapping[str, Any], tenant: str) -> Exchange | None:
+        """Send hello and a tenant's auth in one flight; return the exchange of the auth if both are accepted.
+
+        None means that the relay didn't accept both in order: the connection proves nothing then.
+        """
+        self._take_turn()
+        self._surroundings.pacer.take()
+        noted = [self.note(request) for request in (HELLO, auth)]
+        began = self._clock.monotonic()
+        self.channel.send(b"".join(data for _, data in noted))
+        self.channel.wait_for(len(noted), self.tempo.patience)
+        waited = self._clock.monotonic() - began
+        answers = self.channel.take()
+        requests = [request for request, _ in noted]
+        if [answer.type for answer in answers] != [SUCCESS_TYPES[request.type] for request in requests]:
+            return None
+        for request, answer in zip(requests, answers, strict=True):
+            self.assume(tenant=tenant if request.type == "auth" else None)
+            self.channel.inbox.append(answer)
+            exchange = self._conclude(request, Silence.NONE, waited)
+            if not is_success(answer):
+                return None
+        self.assume(authenticated=True)
+        return exchange
+
     # ------------------------------------------------------------------ several requests at once
 
     def note(
@@ -272,6 +293,20 @@ class ProbeSession:
             answers += more
         return self.gathered(requests[0], answers)
 
+    def ask_together(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        *,
+        invalid: str = "",
+        encode: Callable[[object], bytes] | None = None,
+    ) -> Exchange:
+        """Send requests in one TLS record, and return all their answers as one exchange.
+
+        `invalid` describes the mistake in one of them; `encode` is another legal encoding.
+        """
+        noted = [self.note(request, meant=invalid, encode=encode) for request in requests]
+        return self.together([message for message, _ in noted], b"".join(data for _, data in noted))
+
     def gathered(self, request: Message, answers: tuple[Message, ...]) -> Exchange:
         """Return the answers to several requests, of which `request` was the first, as one exchange."""
         exchange = Exchange(request, answers, ended=self.ended, tenant=self.tenant, waited=self.timeout)
@@ -312,10 +347,10 @@ class ProbeSession:
         return self.channel.wait_for(1, self.tempo.patience)
 
     def close(self) -> None:
-        """Close, and give the relay time to notice."""
-        was_open = not self.ended
-        noticed = self.channel.close(self.tempo.closing)
-        if was_open:
+        """Close, and give the relay time to notice if room depends on it."""
+        was_open, patient = not self.ended, self._surroundings.patient()
+        noticed = self.channel.close(self.tempo.closing if patient else None)
+        if was_open and patient:
             self.tempo.closed(noticed)
 
     # ------------------------------------------------------------------ mechanics
@@ -546,45 +581,3 @@ def _or_fence(asked: str) -> str:
 
 _ABOUT_NO_REQUEST: Final = {*UNASKED} - {"rate_limit_exceeded"}
 _SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-_DECODER: Final = json.JSONDecoder()
-
-
-def spell(message: object) -> bytes:
-    """Return the usual encoding of a message: one line, without spaces."""
-    return _ENCODER.encode(message).encode()
-
-
-def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of `text`. Raises KitError if the text is not the intended request."""
-    value = _DECODER.decode(text.decode())
-    if value != request:
-        raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
-    wrong = cbspec_schemas.violations("client", dict(request))
-    if wrong and not invalid:
-        raise KitError(f"a request that was meant to be valid is not: {wrong[0].text}")
-    if b"\n" in text and not invalid:
-        raise KitError("a request that was meant to be one line is not")
-    return value
-
-
-def intended(text: bytes, like: str) -> Decoded:
-    """Return the message that a handmade text is, or a malformed one of the type `like`.
-
-    A message with a duplicate member is malformed: the specification doesn't say which of the two counts.
-    """
-    with contextlib.suppress(NotStrictJson):
-        value = loads(text)
-        if isinstance(value, dict) and value.get("type") == like:
-            return Decoded(value)
-    return Decoded({"type": like} if like else None, fault="not a message")
-
-
-def frames(parts: list[bytes]) -> list[bytes]:
-    """Return a client's WebSocket frames for a message in these fragments."""
-    opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
-    last = len(parts) - 1
-    return [
-        WebSocketFrame(opcode, part, number == last).serialize(mask=True)
-        for number, (opcode, part) in enumerate(zip(opcodes, parts, strict=True))
-    ]

@@ -6,12 +6,12 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable
-from math import ceil
 from typing import Final
 
 from cbspec.profile.dialling import Dialler
 from cbspec.profile.profile import Endpoint
+from cbspec_conformance.probe.waits import Events, ready
+from cbspec_conformance.record.cost import Cost
 
 _CHUNK: Final = 64 * 1024
 _WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, for a narrow connection
@@ -22,19 +22,25 @@ class Unreachable(Exception):
     """No TCP connection could be made."""
 
 
-DIALLER: Final = Dialler()
+DIALLER: Final = Dialler(ready)
 """Knows the address that answered first: all connections of a run go to the same one."""
 
 
-def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float, *, narrow: bool = False) -> socket.socket:
+def tcp_connect(
+    endpoint: Endpoint, source: str | None, timeout: float, *, narrow: bool = False, cost: Cost | None = None
+) -> socket.socket:
     """Return a connected socket without Nagle's algorithm; a `narrow` one has a very small receive window.
 
-    Raises Unreachable with the system's reason.
+    The connection is added to `cost`. Raises Unreachable with the system's reason.
     """
+    began = time.monotonic()
     try:
         sock = DIALLER.connect(endpoint.host, endpoint.port, timeout, source, _narrow if narrow else bool)
     except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
+    finally:
+        if cost is not None:
+            cost.add(Cost(connections=1, round_trips=1, waiting=time.monotonic() - began))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -50,16 +56,16 @@ def _narrow(sock: socket.socket) -> None:
 class Tcp:
     """A connected socket. Errors of the system are OSErrors; waits are in seconds.
 
-    Arguments: `waited` is called with the seconds of each wait for the peer.
+    Arguments: waits and round trips are added to `cost`.
     """
 
-    def __init__(self, sock: socket.socket, waited: Callable[[float], None] = lambda seconds: None) -> None:
+    def __init__(self, sock: socket.socket, cost: Cost | None = None) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._waited = waited
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(sock, select.POLLIN)
-        self._writable.register(sock, select.POLLOUT)
+        self._cost = cost or Cost()
+        self._sent = False  # something was sent since data came
+        self._readable = {sock.fileno(): select.POLLIN}
+        self._writable = {sock.fileno(): select.POLLOUT}
 
     @property
     def local(self) -> tuple[str, int]:
@@ -70,6 +76,7 @@ class Tcp:
     def send(self, data: bytes, timeout: float) -> None:
         """Send all of `data`. Raises TimeoutError if the peer doesn't read it in time, and OSError."""
         view, deadline = memoryview(data), time.monotonic() + timeout
+        self._sent = self._sent or bool(data)
         while view:
             try:
                 view = view[self._sock.send(view) :]
@@ -84,6 +91,8 @@ class Tcp:
         """
         with contextlib.suppress(BlockingIOError):
             if self.has_unread(wait):
+                self._cost.round_trips += self._sent
+                self._sent = False
                 return self._sock.recv(_CHUNK)
         return None
 
@@ -91,11 +100,22 @@ class Tcp:
         """Whether unread data is there, or arrives within `wait` seconds."""
         return self._ready(self._readable, wait)
 
-    def _ready(self, poll: select.poll, wait: float) -> bool:
+    def _ready(self, events: Events, wait: float) -> bool:
         began = time.monotonic()
-        ready = bool(poll.poll(ceil(wait * 1000)))
-        self._waited(time.monotonic() - began)
-        return ready
+        found = bool(ready(events, wait))
+        self._cost.waiting += time.monotonic() - began
+        return found
+
+    def is_over(self) -> bool:
+        """Whether the peer has ended the stream; unread data is dropped."""
+        try:
+            while (data := self._sock.recv(_CHUNK)) and len(data) == _CHUNK:
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return not data
 
     def finish(self) -> None:
         """Half-close: no more data will be sent."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cbspec.profile.profile import TargetSettings
-from cbspec_conformance.record.transcript import Timekeeper
+from cbspec_conformance.record.cost import Timekeeper
 
 _Made = TypeVar("_Made")
 
@@ -57,7 +57,8 @@ class Latency:
 class Tempo:
     """The time-outs of one process of a run.
 
-    `closing_after` are the kinds of answers after which the relay closed a connection, `rate_struck` counts the cases
+    `calibrated` is the time-out after the first missing answer of a kind, `silent` are the kinds without an answer, and
+    `closing_after` those after which the relay closed a connection, `rate_struck` counts the cases
     that hit the rate limit in spite of all pauses, `roomless` those that found no room at all, `stuck` are the kinds of
     room that were awaited in vain the last time, and `late` says that room came back only after a long pause,
     `hopeless` that a long pause was in vain.
@@ -73,13 +74,13 @@ class Tempo:
         self.slow_hello = max(_SLOW_HELLO, _BEFORE_A_FENCE * slowest)
         # A slow relay closes its side late, too.
         self._moment = min(max(_MOMENT, _BEFORE_A_FENCE * slowest), _NOTICED)
-        self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
+        self.calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self.closing_after: set[str] = set()
         self.rate_struck = 0
         self.roomless = 0
         self.stuck: set[str] = set()
         self.late = self.hopeless = False
-        self._silent: set[str] = set()
+        self.silent: set[str] = set()
         self._fenced = Counter[str]()
         self._unnoticed = 0
         self._pushed_out = 0
@@ -95,20 +96,20 @@ class Tempo:
         The first missing answer of a kind is awaited for the profile's whole time-out, in case the relay is slow for
         this kind of request; after that, the calibrated time-out applies.
         """
-        return self._calibrated if kind in self._silent else self.most
+        return self.calibrated if kind in self.silent else self.most
 
     def waited_for_nothing(self, kind: str) -> None:
         """Record that a wait of a kind timed out."""
-        self._silent.add(kind)
+        self.silent.add(kind)
 
     def was_silent(self, kind: str) -> bool:
         """Return whether a wait of a kind has timed out."""
-        return kind in self._silent
+        return kind in self.silent
 
     def answered_after(self, seconds: float) -> None:
         """Record the time of an answer: a slow one ends the calibration."""
-        if seconds > self._calibrated / 2:
-            self._calibrated = self.most
+        if seconds > self.calibrated / 2:
+            self.calibrated = self.most
 
     @property
     def at_once(self) -> float:
@@ -123,7 +124,7 @@ class Tempo:
     @property
     def alone(self) -> float:
         """Seconds in which a possibly held-back answer can still come by itself."""
-        return self.most if self._pushed_out <= _PUSHED_OUT else self._calibrated
+        return self.most if self._pushed_out <= _PUSHED_OUT else self.calibrated
 
     def pushed_out(self) -> bool:
         """Record that an answer came right after a fence; return whether the relay holds answers back.

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_conformance.probe.tcp import Tcp, tcp_connect
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Timekeeper, Transcript
+from cbspec_conformance.record.cost import Timekeeper
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
 
 _KEPT = 4096  # bytes of a failed handshake
+_MOST_LINGERING = 64
 
 _ALERTS = {alert.value: alert.name.removeprefix("ALERT_DESCRIPTION_").lower() for alert in ssl.AlertDescription} | {
     86: "inappropriate_fallback",
@@ -81,9 +85,8 @@ def open_wire(
     `resume` is the TLS session of an earlier connection. A `narrow` connection has a very small receive window (see
     `tcp_connect`). `preface` is sent before the handshake. Raises Unreachable or HandshakeFailure.
     """
-    with transcript.waits():
-        sock = tcp_connect(endpoint, source, timeout, narrow=narrow)
-    tcp = Tcp(sock, transcript.waited)
+    sock = tcp_connect(endpoint, source, timeout, narrow=narrow, cost=transcript.cost)
+    tcp = Tcp(sock, transcript.cost)
     tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
     try:
         if preface:
@@ -136,6 +139,32 @@ def _handshake(tcp: Tcp, tls: TlsLayer, deadline: float, clock: Timekeeper) -> b
     except OSError as error:
         raise failure(f"the TLS handshake was cut off: {error.strerror or error}") from None
     return early
+
+
+class _Lingering:
+    """Half-closed connections whose peers may still close their side: a close at once could reset them."""
+
+    def __init__(self) -> None:
+        self._held: deque[Tcp] = deque()
+
+    def add(self, tcp: Tcp) -> None:
+        """Keep a connection until its peer has closed it, or many others came after it."""
+        self._held.append(tcp)
+        for _ in range(len(self._held)):
+            each = self._held.popleft()
+            if each.is_over() or len(self._held) >= _MOST_LINGERING:
+                each.close()
+            else:
+                self._held.append(each)
+
+    def close(self) -> None:
+        """Close all."""
+        while self._held:
+            self._held.popleft().close()
+
+
+LINGERING: Final = _Lingering()
+"""The closed connections of this process whose relay has not closed its side yet."""
 
 
 class Wire:
@@ -259,13 +288,21 @@ class Wire:
             self.closed = True
             self.tcp.reset()
 
-    def close(self, wait: float = 0.0) -> bool:
-        """Send close_notify and close; wait some seconds for the relay to close its side; return whether it did."""
+    def close(self, wait: float | None = 0.0) -> bool:
+        """Send close_notify and close; wait some seconds for the relay to close its side; return whether it did.
+
+        Without a wait (None), the socket is closed later, when the relay has closed its side.
+        """
         noticed = True
         if self.ended is None:
             self.finish_sending()
             with contextlib.suppress(OSError):
                 self.tcp.finish()
+            if wait is None:
+                self._end(End.OURS)
+                self.closed = True
+                LINGERING.add(self.tcp)
+                return True
             noticed = self._await_eof(wait)
         self.finish(End.OURS)
         return noticed

@@ -6,25 +6,14 @@ the conclusions that probe and case drew. The functions of `cbspec_conformance.j
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cbspec_conformance.record.conclusions import Conclusion, Entry
+from cbspec_conformance.record.cost import Cost, Timekeeper
 from cbspec_conformance.record.decoding import Decoded
-
-
-class Timekeeper(Protocol):
-    """A clock: the module `time`, or a clock under the control of a test."""
-
-    def monotonic(self) -> float:
-        """Return seconds."""
-
-    def sleep(self, seconds: float, /) -> None:
-        """Wait."""
 
 
 class Direction(StrEnum):
@@ -151,13 +140,13 @@ _TELLING: Final = ("type", "status", "code")
 class Transcript:
     """The records of one case, in order.
 
-    `clock` is read only here and by the probe: judgements see no other time than that of the records. `waiting` counts
-    the seconds in which the probe waited for the relay.
+    `clock` is read only here and by the probe: judgements see no other time than that of the records. `cost` is that of
+    the case.
     """
 
     clock: Timekeeper = time
     records: list[Record] = field(default_factory=list)
-    waiting: float = 0.0
+    cost: Cost = field(default_factory=Cost)
     _began: float = 0.0
     _held: int = 0
     _cut: int = 0
@@ -168,19 +157,6 @@ class Transcript:
     def now(self) -> float:
         """Return the seconds since the transcript began."""
         return self.clock.monotonic() - self._began
-
-    def waited(self, seconds: float) -> None:
-        """Add to the seconds in which the probe waited for the relay."""
-        self.waiting += seconds
-
-    @contextlib.contextmanager
-    def waits(self) -> Iterator[None]:
-        """Count the time in the body as waiting for the relay."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.waited(time.monotonic() - began)
 
     def add(self, record: Record) -> int:
         """Add a record and return its place. Long texts of older records are cut if the relay sends too much."""

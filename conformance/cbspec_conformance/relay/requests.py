@@ -142,8 +142,7 @@ def send_together(
 
     `invalid` describes the mistake in one of them; `encode` is another legal encoding.
     """
-    noted = [session.note(request, meant=invalid, encode=encode) for request in requests]
-    return judge.with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
+    return judge.with_room(session.ask_together(requests, invalid=invalid, encode=encode))
 
 
 def all_answered(

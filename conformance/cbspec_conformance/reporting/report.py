@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
@@ -21,6 +21,7 @@ from cbspec_conformance.judging.verdicts import (
     spoils,
     without_values,
 )
+from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
@@ -62,7 +63,7 @@ class RunResult:
     `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
     errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties. `exchanges` is the
     number of exchanges to show for each requirement, and `command` runs the suite on the same relay ("": unknown).
-    `seconds` is the duration of all cases (0.0: unknown), and `waiting` its part that was spent waiting for the relay.
+    `costs` are those of the cases, by name, of which the `expensive` highest are shown.
     """
 
     verdicts: Sequence[Verdict]
@@ -77,8 +78,8 @@ class RunResult:
     stale: Sequence[str] = ()
     exchanges: int = 1
     command: str = ""
-    seconds: float = 0.0
-    waiting: float = 0.0
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    expensive: int = 0
 
     @property
     def judged(self) -> bool:
@@ -355,9 +356,8 @@ def _conclusion(run: RunResult, line: Write) -> None:
         _wrapped(f"The relay's clock is {in_words(run.facts.clock)}{moved}.", "", line)
     if run.plan:
         line(f"Properties: {run.plan}.")
-    if run.seconds:
-        own = run.seconds - run.waiting
-        line(f"Time: {run.waiting:.1f} s waiting for the relay, {own:.1f} s in the suite itself.")
+    if run.costs:
+        _costs(run, line)
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected.")
     broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
@@ -365,6 +365,25 @@ def _conclusion(run: RunResult, line: Write) -> None:
         line("One alone, with more exchanges:")
         for part in pasted(f"{run.command} --only {broken[0].requirement.id} --exchanges 3"):
             line(part)
+
+
+def _costs(run: RunResult, line: Write) -> None:
+    total = Cost()
+    for cost in run.costs.values():
+        total.add(cost)
+    line(
+        f"Cost: {total.round_trips:,} round trips on {total.connections:,} connections; {total.waiting:.1f} s waiting,"
+    )
+    line(f"  {total.idle:.1f} s in pauses of cases, {total.processor:.1f} s of processor time.")
+    if not run.expensive:
+        return
+    line("The most expensive cases, by their time:")
+    line("  seconds = waiting + pauses + processor + others  trips  connections  case")
+    dearest = sorted(run.costs.items(), key=lambda item: -item[1].elapsed)[: run.expensive]
+    for case, cost in dearest:
+        others = cost.elapsed - cost.waiting - cost.idle - cost.processor
+        parts = f"{cost.waiting:7.2f}   {cost.idle:6.2f}   {cost.processor:9.2f}   {others:6.2f}"
+        line(f"  {cost.elapsed:7.2f}   {parts}  {cost.round_trips:5}  {cost.connections:11}  {case}")
 
 
 def pasted(command: str) -> list[str]:

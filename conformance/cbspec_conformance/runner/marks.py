@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbspec.catalogue.requirements import find
+from cbspec.profile.target import Feature
 
 
 def requirement(identifier: str) -> pytest.MarkDecorator:
@@ -18,7 +19,29 @@ def requirements(*identifiers: str) -> pytest.MarkDecorator:
 
 
 alone = pytest.mark.alone
-"""The case needs the relay to itself: no other process of the run uses it at the same time."""
+"""The case needs the relay to itself: no other case uses it at the same time."""
+
+
+def limits(*keys: Feature) -> pytest.MarkDecorator:
+    """Mark a case that counts against the limits of the tenant that it gets for each key (`target.room.assigned`)."""
+    mark: pytest.MarkDecorator = pytest.mark.limits(*keys)
+    return mark
+
+
+def all_limits(*keys: Feature) -> pytest.MarkDecorator:
+    """Mark a case that counts against limits of any tenant."""
+    return pytest.mark.all_limits(*keys)
+
+
+def rates(*numbers: int | None) -> pytest.MarkDecorator:
+    """Mark a case that uses the rates of the tenants with these numbers (`target.room.rated`)."""
+    return pytest.mark.rates(*numbers)
+
+
+def provokes(name: str) -> pytest.MarkDecorator:
+    """Mark a case that provokes a condition of the profile: alone, unless the condition has an address of its own."""
+    return pytest.mark.provokes(name)
+
 
 first = pytest.mark.first
 """The case runs before all others, while a tenant has room to lose."""
@@ -32,6 +55,10 @@ final = pytest.mark.final
 MARKERS = (
     "requirement(id): the requirement that a case exercises",
     "alone: the case needs the relay to itself",
+    "limits(key, ...): the case counts against the limits of one tenant each",
+    "all_limits(key, ...): the case counts against the limits of any tenant",
+    "rates(number, ...): the case uses the rates of some tenants",
+    "provokes(name): the case provokes a condition of the profile",
     "first: the case runs before all others",
     "last: the case runs after all others",
     "final: the case runs at the very end",

@@ -43,6 +43,8 @@ class Options:
     write_baseline: Path | None
     transcript: Path | None
     exchanges: int
+    jobs: int | None
+    costs: int
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -65,6 +67,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("--shuffle", type=_seed, nargs="?", const="random", metavar="SEED", help=shuffled)
     add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
     add("--exchanges", type=_count, default=1, metavar="N", help="exchanges to show for each requirement (default: 1)")
+    add("--jobs", type=_count, metavar="N", help="cases to run at the same time")
+    add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
@@ -97,6 +101,8 @@ def read_options(config: pytest.Config) -> Options:
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
         transcript=_writable("--transcript", config.getoption("--transcript")),
         exchanges=config.getoption("--exchanges"),
+        jobs=config.getoption("--jobs"),
+        costs=config.getoption("--costs"),
     )
 
 

@@ -15,6 +15,7 @@ from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
+from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.saved_run import case_line
@@ -26,7 +27,7 @@ _TRANSCRIPT = "cbspec_transcript"
 _KNOWN = "cbspec_known"  # marks a failure of the baseline
 
 _KIT_ERROR = "cbspec: error of the kit"
-_WAITING = "cbspec_waiting"
+_COST = "cbspec_cost"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
 LEGEND: Final = ". passed, F failed, " + ", ".join(f"{each} {of}" for of, each in _LETTERS.items())
 """The line that explains the letters of pytest's progress."""
@@ -87,7 +88,7 @@ class Outcomes:
             finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
             findings = all_findings(own, case, finding, log.findings, log.observations)
         vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
-        vars(report)[_WAITING] = transcript.waiting
+        vars(report)[_COST] = msgspec.to_builtins(transcript.cost)
         if self._transcripts:
             vars(report)[_TRANSCRIPT] = case_line(case, own, transcript)
         if finding is None:
@@ -121,9 +122,9 @@ def findings_of(report: pytest.TestReport) -> list[Finding]:
     return msgspec.convert(vars(report).get(_FINDINGS, []), list[Finding])
 
 
-def waiting_of(report: pytest.TestReport) -> float:
-    """Return the seconds that a case spent waiting for the relay."""
-    return float(vars(report).get(_WAITING, 0.0))
+def cost_of(report: pytest.TestReport) -> Cost | None:
+    """Return the cost of a case, if a report carries it."""
+    return msgspec.convert(vars(report).get(_COST), Cost | None)
 
 
 def transcript_of(report: pytest.TestReport) -> str | None:

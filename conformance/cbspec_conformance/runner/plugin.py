@@ -10,7 +10,6 @@ import gc
 import inspect
 import json
 import os
-import signal
 import time
 import tomllib
 import uuid
@@ -19,7 +18,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -32,16 +30,19 @@ from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
+from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run, of_interest, partial_findings
-from cbspec_conformance.probe.tcp import DIALLER, Unreachable
-from cbspec_conformance.probe.tempo import Tempo, retry
-from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.probe.tcp import DIALLER
+from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.probe.wire import LINGERING
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
+from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.saved_run import RunEnd, TranscriptWriter, case_line
+from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
+from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
@@ -50,20 +51,23 @@ from cbspec_conformance.runner.outcomes import (
     Outcomes,
     TimeUp,
     case_name,
+    cost_of,
     findings_of,
     kit_errors_of,
     requirement_of,
     status_of,
     transcript_of,
-    waiting_of,
 )
 from cbspec_conformance.runner.outputs import write_outputs
-from cbspec_conformance.target.capacity import explained
+from cbspec_conformance.runner.reservations import Needs, needs_of
+from cbspec_conformance.runner.schedule import Schedule
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.life import STAYS_UP, Life
-from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room
-from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
+from cbspec_conformance.target.jobs import jobs_for, jobs_within
+from cbspec_conformance.target.learned import Learned, learn, learned
+from cbspec_conformance.target.life import Life
+from cbspec_conformance.target.locks import Locks, Turns
+from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room, with_short_cuts
+from cbspec_conformance.target.relay import RelayUnderTest, SharedParts, number_from
 
 _PLACES = {"first": -1, "last": 1, "final": 2}
 
@@ -106,15 +110,16 @@ class Suite:
         self._unwritten: list[str] = []  # errors of files, as text
         self._selected: list[str] = []
         self._order: dict[str, int] = {}
-        self._turns: dict[str, int] = {}  # of the cases that xdist's workers run, by name
+        self._places: dict[str, int] = {}  # of the cases that xdist's workers run, by name
         self._interrupted = False
         self._ends_early = False
-        self._seconds = self._waiting = 0.0
+        self._costs: dict[str, Cost] = {}
         self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
         self._writer: TranscriptWriter | None = None
         self.options = options
         self.facts = Facts()
-        self.locks = Locks(None)
+        self._turns: Turns = Locks(None)
+        self._learned_before: Learned = {}
         seconds = options.max_time
         if briefing is not None:
             run = json.loads(briefing)
@@ -122,9 +127,9 @@ class Suite:
             plan = replace(options.plan, seed=run["seed"])
             self.options = replace(options, plan=plan, shuffle=run["shuffle"])
             self.facts = msgspec.convert(run["facts"], Facts)
-            self.locks = Locks.for_run(run["run"])
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
-            self._share(judged_profile, run["workers"])
+            self._turns = locks = Locks.for_run(run["run"])
+            self._share(judged_profile, run["workers"], locks.folder)
             if self.facts.address and (address := judged_profile.target.address) is not None:
                 DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = time.monotonic() + seconds
@@ -148,7 +153,7 @@ class Suite:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
         """Record the order of the cases, which a worker has collected."""
-        self._turns = {case_name(each): number for number, each in enumerate(ids)}
+        self._places = {case_name(each): number for number, each in enumerate(ids)}
 
     @property
     def shared(self) -> SharedParts:
@@ -157,11 +162,14 @@ class Suite:
             raise RuntimeError("the relay has not been examined yet")
         return self._shared
 
-    def _share(self, profile: Profile, workers: int) -> None:
-        """Create the objects that all cases of one process share, for a relay that `workers` processes use."""
+    def _share(self, profile: Profile, workers: int, folder: Path | None = None, *, forked: bool = False) -> None:
+        """Create the objects that all cases of one process share, for a relay that `workers` processes use.
+
+        `folder` is that of the processes' common files; see `SharedParts` for `forked`.
+        """
         if self.options.transport:
             profile = replace(profile, target=replace(profile.target, transport=self.options.transport))
-        self._shared = SharedParts(profile, self.facts.latency, self.locks, workers)
+        self._shared = SharedParts(profile, self.facts.latency, folder, workers, forked=forked)
         self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
         self._life = Life(workers, provoked=restarts)
@@ -199,7 +207,10 @@ class Suite:
         self._share(profile, workers=1)
         target = self.target("preflight")
         wait_for(target, self.options.wait)
-        self.facts = with_room(target, examine(target))
+        target.learn(with_short_cuts(target, examine(target)))
+        self.facts = with_room(target, target.facts)
+        if self.options.jobs is None:
+            self.facts = replace(self.facts, jobs=jobs_for(target, self.facts))
         self.shared.tempo = Tempo.of(self.shared.profile.target, self.facts.latency)
         self._life.look(target)
         target.close()
@@ -223,7 +234,8 @@ class Suite:
         items.sort(key=lambda item: self._order.get(item.nodeid, 0))  # whatever other plugins did
         if self.options.shuffle is not None:
             Random(self.options.shuffle).shuffle(items)  # noqa: S311 - no secret
-        items.sort(key=_turn)
+        # Cases that need the relay alone come after the others of their part, which may run at the same time.
+        items.sort(key=lambda item: (_part(item), self._shared is not None and self._needs(item).alone))
 
     def _is_selected(self, item: pytest.Item) -> bool:
         """Whether a case can blame a requirement of --only."""
@@ -236,12 +248,16 @@ class Suite:
         self._selected = [own for own in every if not self.options.only or own in self.options.only]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
+            if (jobs := self._jobs(session)) > 1:
+                trip = 1000 * self.facts.latency.fastest
+                reporter.write_line(f"Answers after {trip:.1f} ms or more: up to {jobs} cases at once (--jobs 1: one).")
             reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
         """Set the exit code from the verdict. A file that pytest can't write does not prevent the report."""
+        LINGERING.close()
         try:
             yield
             if (file := self._config.getoption("xmlpath", None)) and not self._is_worker:
@@ -262,7 +278,7 @@ class Suite:
         """Write the report and the files, even after an interruption."""
         if self._is_worker or self._shared is None:
             return
-        self._findings.sort(key=lambda finding: self._turns.get(finding.case, -1))  # workers report in any order
+        self._findings.sort(key=lambda finding: self._places.get(finding.case, -1))  # workers report in any order
         result = self._result()
         if self._writer is not None:
             end = RunEnd(tuple(self._selected), (), self._interrupted, self.options.only, self.options.own_cases)
@@ -293,8 +309,8 @@ class Suite:
             () if self._is_narrowed() else baseline.stale(verdicts),
             self.options.exchanges,
             command(self.options),
-            self._seconds,
-            self._waiting,
+            self._costs,
+            self.options.costs,
         )
 
     @property
@@ -311,6 +327,58 @@ class Suite:
         elsewhere = any(path not in (SUITE, SUITE.parent) for path in paths)
         return bool(option.keyword or option.markexpr or option.deselect or elsewhere)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run the cases at the same time, if several may run, and report them in the fixed order."""
+        jobs = self._jobs(session)
+        if jobs < 2:
+            return None
+        schedule = Schedule([self._needs(item) for item in session.items], [_stage(item) for item in session.items])
+        ready: dict[int, list[pytest.TestReport]] = {}
+        due = 0
+        self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
+        with crew(session, jobs, self) as workers:
+            try:
+                for case, reports in workers.run(schedule):
+                    ready[case] = reports
+                    while due in ready:
+                        log_reports(session.items[due], ready.pop(due))
+                        due += 1
+                    if session.shouldfail:
+                        raise session.Failed(session.shouldfail)
+                    if session.shouldstop:
+                        raise session.Interrupted(session.shouldstop)
+            finally:
+                for case in sorted(ready):
+                    log_reports(session.items[case], ready.pop(case))
+        return True
+
+    def _jobs(self, session: pytest.Session) -> int:
+        """Return the number of cases to run at the same time."""
+        option = session.config.option
+        if self._is_worker or option.collectonly or getattr(option, "numprocesses", None) or not hasattr(os, "fork"):
+            return 1
+        wanted = self.options.jobs or self.facts.jobs
+        return min(jobs_within(self.shared.profile, wanted), len(session.items))
+
+    def _needs(self, item: pytest.Item) -> Needs:
+        return needs_of(item, case_name(item.nodeid), self.shared.profile)
+
+    def join(self, number: int, alone: Callable[[], None]) -> None:
+        """Become one of several processes of the run; `alone` returns when no other case runs."""
+        self._is_worker = True
+        self._turns = CrewTurns(alone)
+        number_from(number + 1)
+
+    def learned(self) -> Learned:
+        """Return what this process has learned about the relay."""
+        return learned(self.shared, self._learned_before)
+
+    def learn(self, more: Learned) -> None:
+        """Add what another process has learned."""
+        learn(self.shared, more)
+        self._learned_before = learned(self.shared) if self._is_worker else {}
+
     # ------------------------------------------------------------------ one case
 
     def target(self, case: str, requirement: str = "") -> RelayUnderTest:
@@ -321,17 +389,14 @@ class Suite:
     def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
         """Yield the relay under test to a case, and close its connections afterwards."""
         target = self.target(case_name(request.node.nodeid), requirement_of(request.node))
-        in_turn = self.shared.profile.target.connections_at_once is not None
-        alone = in_turn or request.node.get_closest_marker("alone") is not None
-        with self.locks.alone() if alone else self.locks.shared():
-            try:
-                yield target
-            finally:
-                target.close()
-                if target.transcript.is_large:
-                    gc.collect()  # frames and exceptions refer to each other, and so delay the transcript's release
-                if any(finding.requirement == "CB-HBT-001" for finding in target.log.findings):
-                    self.facts = replace(self.facts, fence="unknown")  # this relay's heartbeat is no reliable fence
+        try:
+            yield target
+        finally:
+            target.close()
+            if target.transcript.is_large:
+                gc.collect()  # frames and exceptions refer to each other, and so delay the transcript's release
+            if any(finding.requirement == "CB-HBT-001" for finding in target.log.findings):
+                self.facts = replace(self.facts, fence="unknown")  # this relay's heartbeat is no reliable fence
 
     @pytest.fixture
     def explorer(self, request: pytest.FixtureRequest, relay: RelayUnderTest) -> Explorer:
@@ -344,7 +409,7 @@ class Suite:
             kept=kept,
             remark=relay.log.remark,
             progress=self._progress(),
-            clock=lambda: relay.transcript.waiting,
+            clock=lambda: relay.transcript.cost.waiting,
         )
 
     def _progress(self) -> Progress:
@@ -364,44 +429,10 @@ class Suite:
         identifier = requirement_of(pyfuncitem)
         self._require_hello(identifier)
         arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-        with time_limit(self._deadline):
-            self._life.check_back(relay)
-            try:
-                self._unless_paused(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
-            except Exception as error:
-                if not self._life.look(relay) and _is_explained_by_crash(error, identifier):
-                    raise Inconclusive(f"the relay went down in this case (see {STAYS_UP})") from None
-                raise explained(relay, error, identifier) from None
-            self._life.look(relay)
+        with measured(relay.transcript.cost), time_limit(self._deadline):
+            attempts = Attempts(relay, self._life, identifier, lambda: pyfuncitem.obj(**arguments))
+            attempts.in_turn(self._turns, self._needs(pyfuncitem))
         return True
-
-    def _unless_paused(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
-        """Run a case, and once more if it found something while the relay may have paused as a whole."""
-        found: Exception | None = None
-        try:
-            self._try(relay, case)
-        except (Broken, Inconclusive, Unreachable, HandshakeFailure) as error:
-            found = error
-        if (found is not None or relay.log.blames) and relay.paused() and relay.resumes():
-            relay.log.begin_again()
-            self._try(relay, case)
-        elif found is not None:
-            raise found
-
-    def _try(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
-        tempo = self.shared.tempo
-        for pause in (*tempo.rate_pauses, None):
-            relay.last_try = pause is None
-            try:
-                case()
-            except RateLimited as limited:
-                relay.close()
-                if pause is None:
-                    tempo.rate_struck += 1
-                    raise Inconclusive(f"{limited}, repeatedly: declare tenants.rate in the profile") from None
-                time.sleep(pause)
-            else:
-                return
 
     def _require_hello(self, identifier: str) -> None:
         """Raise Inconclusive at once if no hello is accepted: each case would cost several time-outs."""
@@ -423,8 +454,8 @@ class Suite:
         own = next((str(value) for name, value in report.user_properties if name == "requirement"), "")
         self._findings += of_interest(findings_of(report), own, self.options.only)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
-        self._seconds += report.duration
-        self._waiting += waiting_of(report)
+        if cost := cost_of(report):
+            self._costs[case_name(report.nodeid)] = cost
         if self._writer is not None and (case := transcript_of(report)) is not None:
             self._writer.add(case)
 
@@ -434,50 +465,19 @@ class Suite:
         return status_of(report)
 
 
-def _turn(item: pytest.Item) -> int:
-    """Return the part of the run to which a case belongs."""
+def log_reports(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
+    """Pass the reports on a case, which another process has made, to pytest."""
+    hook = item.ihook
+    hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in reports:
+        hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _stage(item: pytest.Item) -> int:
+    """Return the stage of the run to which a case belongs: it begins after all cases of the stage before."""
+    return int(_part(item) > 0)  # whatever is compared at the very end is reserved, so its case comes last anyway
+
+
+def _part(item: pytest.Item) -> int:
     return next((place for name, place in _PLACES.items() if item.get_closest_marker(name)), 0)
-
-
-def _is_explained_by_crash(error: Exception, identifier: str) -> bool:
-    """Whether a case failed because the relay went down, so that it says nothing about its requirement."""
-    return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier
-
-
-def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
-    """Run a case, and retry it while the relay has no capacity: for as long as the relay may take to release it.
-
-    After two cases for which this did not help, a case is not retried.
-    """
-
-    def attempt() -> None:
-        try:
-            case()
-        except NoRoom:
-            relay.close()
-            raise
-
-    try:
-        retry(attempt, (NoRoom,), 0.0 if relay.shared.ledger.lost else relay.tempo.room_again, relay.clock)
-    except NoRoom:
-        relay.tempo.roomless += 1
-        raise
-
-
-@contextlib.contextmanager
-def time_limit(deadline: float) -> Iterator[None]:
-    """Raise TimeUp in the body when the monotonic clock reaches `deadline`."""
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeUp
-    before = signal.signal(signal.SIGALRM, _raise_time_up)
-    signal.setitimer(signal.ITIMER_REAL, remaining)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _raise_time_up(number: int, frame: FrameType | None) -> None:
-    raise TimeUp

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
-from cbspec.profile.profile import Profile, Tenant
+from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.changes import without
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.ledger import PAUSES
 from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.room import assigned
 
 FULL: Final = "tenant_limit_exceeded"
 LARGEST: Final = 256
 """The largest limit that the suite fills: more connections would be a load test."""
 
 LimitKey = Literal["tunnel_limit", "connection_limit"]  # the profile's key of a tenant's limit
+_KEYS: Final[tuple[LimitKey, ...]] = ("tunnel_limit", "connection_limit")
 
 AT_THE_END: Final = "CB-LIM-019"
 _CLOSE: Final = "CB-LIM-016"
@@ -31,6 +35,7 @@ _SOON: Final = ("CB-LIM-006", "CB-LIM-014")
 _ROWS: Final = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-004", "CB-LIM-011", "CB-LIM-013", *_SOON)
 """The requirements that a tenant without room breaks."""
 
+_BRIEFLY: Final = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
 _SHORT: Final = tuple(pause for pause in PAUSES if pause <= 1)
 
 
@@ -48,38 +53,62 @@ class TenantLimit:
         return f"{self.key.removesuffix('_limit')}s of {self.tenant.id}"
 
 
-def limits(profile: Profile, *, each: bool = False) -> list[TenantLimit]:
-    """Return the declared limits of tenants that can be filled: the first of each kind, or with `each` all."""
+def tenants_limits(relay: RelayUnderTest, keys: Sequence[LimitKey] = _KEYS, *, each: bool = False) -> list[TenantLimit]:
+    """Return the declared limits of tenants that can be filled: the case's own of each kind, or with `each` all."""
     found: list[TenantLimit] = []
-    keys: tuple[LimitKey, ...] = ("tunnel_limit", "connection_limit")
     for key in keys:
-        theirs = [TenantLimit(key, tenant, getattr(tenant, key)) for tenant in profile.tenants_with(key)]
-        fitting = [limit for limit in theirs if limit.size <= LARGEST]
-        found += fitting if each else fitting[:1]
+        tenants = relay.profile.tenants_with(key) if each else assigned(relay.profile, key, relay.case)
+        theirs = [TenantLimit(key, tenant, getattr(tenant, key)) for tenant in tenants]
+        found += [limit for limit in theirs if limit.size <= LARGEST]
     return found
 
 
 def room(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
     """Take all the room that the relay gives and release it; return how much it was, and the refusal if it was less."""
     relay.room.use(limit.tenant)
-    tunnels = limit.key == "tunnel_limit"
-    session: ProbeSession | None = None
     try:
-        for count in range(limit.size):
-            exchange = None
-            if session is None or not tunnels:
-                session = relay.greeted()
-                exchange = relay.authenticate(session, limit.tenant)
-            if (tunnels or occupies(relay, limit.tenant)) and (exchange is None or judge.served(exchange)):
-                exchange = session.ask(relay.tunnel_info(limit.tenant.id))
-            assert exchange is not None  # noqa: S101 - one of the two requests was sent
-            if judge.error_code(exchange) == FULL:
-                return count, (exchange,)
-            with relay.control(f"{limit.size} {limit.name}"):
-                judge.accepted(exchange)
+        return _tunnels(relay, limit) if limit.key == "tunnel_limit" else _connections(relay, limit)
     finally:
         relay.room.close_sessions()
+
+
+def _tunnels(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
+    session = relay.greeted()
+    exchange = relay.authenticate(session, limit.tenant)
+    if _is_full(relay, exchange, limit):
+        return 0, (exchange,)
+    if relay.facts.pipelines:
+        found = session.ask_together([relay.tunnel_info(limit.tenant.id) for _ in range(limit.size)])
+        opened = sum(map(judge.is_success, found.answers))
+        if opened == limit.size or FULL in judge.error_codes(found.answers):
+            return opened, (found,) * (opened < limit.size)
+        raise Inconclusive(f"the control failed: {limit.size} {limit.name}: seen: {len(found.answers)} answers")
+    for count in range(limit.size):
+        exchange = session.ask(relay.tunnel_info(limit.tenant.id), fence=False)
+        if _is_full(relay, exchange, limit):
+            return count, (exchange,)
     return limit.size, ()
+
+
+def _connections(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
+    def take() -> Exchange | None:
+        session = relay.greeted()
+        exchange = relay.authenticate(session, limit.tenant)
+        if judge.served(exchange) and occupies(relay, limit.tenant):
+            exchange = session.ask(relay.tunnel_info(limit.tenant.id), fence=False)
+        return exchange if _is_full(relay, exchange, limit) else None
+
+    full = [exchange for exchange in at_once([take] * limit.size) if exchange is not None]
+    return limit.size - len(full), tuple(full[:1])
+
+
+def _is_full(relay: RelayUnderTest, exchange: Exchange, limit: TenantLimit) -> bool:
+    """Whether the limit refused a request. A control: any other refusal is none of the limit's."""
+    if judge.error_code(exchange) == FULL:
+        return True
+    with relay.control(f"{limit.size} {limit.name}"):
+        judge.accepted(exchange)
+    return False
 
 
 def occupies(relay: RelayUnderTest, tenant: Tenant) -> bool:
@@ -107,6 +136,19 @@ def regained(
             break
     ledger.whole[limit.name] = found[0]
     return found
+
+
+def rooms(relay: RelayUnderTest, found: Sequence[TenantLimit]) -> dict[str, int]:
+    """Return the room of limits of different tenants, by name, measured at the same time; only what works."""
+
+    def measure(limit: TenantLimit) -> None:
+        elsewhere = RelayUnderTest(relay.shared, relay.facts, relay.case)  # `room` closes all sessions of its target
+        with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
+            measured[limit.name], _ = regained(elsewhere, limit, limit.size, _BRIEFLY)
+
+    measured: dict[str, int] = {}
+    at_once([partial(measure, limit) for limit in found])
+    return measured
 
 
 # ------------------------------------------------------------------ actions after which nothing may be held
@@ -288,12 +330,12 @@ ACTIONS: Final[Mapping[str, Mapping[str, Action]]] = {
 # ------------------------------------------------------------------ losses and their causes
 
 
-def keeps_room(relay: RelayUnderTest, requirement: str) -> None:
-    """Check that none of a requirement's actions loses room. Raises Broken and names the action.
+def keeps_room(relay: RelayUnderTest, requirement: str, keys: Sequence[LimitKey] = _KEYS) -> None:
+    """Check that none of a requirement's actions loses room of the case's tenants. Raises Broken and names the action.
 
     A control: a close in order loses none, and the relay gives room back in time.
     """
-    ledger, found = relay.shared.ledger, limits(relay.profile)
+    ledger, found = relay.shared.ledger, tenants_limits(relay, keys)
     if not found:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
     for limit in found:
@@ -366,6 +408,8 @@ def explained(relay: RelayUnderTest, error: Exception, identifier: str) -> Excep
     relay.close()
     ledger = relay.shared.ledger
     if not ledger.lost and not ledger.searched:
+        if relay.room.shared:
+            raise NeedsAlone("the search for a loss of room")
         ledger.searched = True
         with contextlib.suppress(Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure, Broken):
             _search(relay)
@@ -373,7 +417,7 @@ def explained(relay: RelayUnderTest, error: Exception, identifier: str) -> Excep
         return error if cause == identifier else Inconclusive(f"{ledger.lost[cause]} (see {cause})")
     if ledger.pause > relay.tempo.most and identifier not in _SOON:
         return Inconclusive(f"the relay gives room back more than {relay.tempo.most:.0f} s after a close ({_SOON[0]})")
-    began = [limit for limit in limits(relay.profile) if relay.facts.room.get(limit.name, limit.size) < limit.size]
+    began = [limit for limit in tenants_limits(relay) if relay.facts.room.get(limit.name, limit.size) < limit.size]
     if isinstance(error, Broken) and began:
         error.seen += f"; at the beginning of the run there was room for {relay.facts.room[began[0].name]}"
         error.seen += f" of {began[0].size} {began[0].name}"
@@ -405,10 +449,11 @@ def whole_at_the_end(relay: RelayUnderTest) -> None:
     ledger = relay.shared.ledger
     if cause := next((each for each in ledger.lost if each != AT_THE_END), ""):
         raise Inconclusive(f"{ledger.lost[cause]} (see {cause})")
-    for limit in limits(relay.profile, each=True):
-        began = relay.facts.room.get(limit.name)
-        if began is None:
-            continue
+    found = [limit for limit in tenants_limits(relay, each=True) if limit.name in relay.facts.room]
+    if rooms(relay, found).items() >= relay.facts.room.items():
+        return
+    for limit in found:
+        began = relay.facts.room[limit.name]
         now, refusal = regained(relay, limit, began)
         if now < began:
             seen = f"room for {now}, {sum(PAUSES):.0f} s after the last of them ended"

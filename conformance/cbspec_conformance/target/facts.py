@@ -15,11 +15,13 @@ ODD_LETTERS = '/é"\\☃😀'
 class Facts:
     """The results of the preflight.
 
-    `tls`, `hello`, `auth`, `tunnel` and `heartbeat` are "" if they work, else the reason. `transport` is the transport
-    of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are those of its
-    hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether a tunnel_id may
-    hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown" if heartbeats draw
-    no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name, before the first case;
+    `tls`, `hello`, `auth`, `tunnel` and `heartbeat` are "" if they work, else the reason. `transport` is the
+    transport of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are
+    those of its hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether
+    a tunnel_id may hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown"
+    if heartbeats draw no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name,
+    before the first case; `pipelines` says that hello and auth in one flight, and two tunnel_infos, are answered in
+    order; `resumes` that TLS sessions can be resumed before them; `jobs` is the number of cases to run at once;
     `address` is the one that answered, if its host name has several; `clock` are the seconds by which the relay's
     clock is ahead (0: not notable or unknown), and `shift` those by which the times of tokens are moved for it.
     """
@@ -36,6 +38,9 @@ class Facts:
     odd_identifiers: bool = True
     fence: str = "heartbeat"
     latency: Latency = field(default_factory=Latency)
+    pipelines: bool = False
+    resumes: bool = False
+    jobs: int = 1
     clock: float = 0.0
     shift: float = 0.0
     room: dict[str, int] = field(default_factory=dict)

@@ -15,9 +15,10 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach
+from cbspec_conformance.record.cost import Timekeeper
 from cbspec_conformance.record.excerpt import ALIVE, in_order
 from cbspec_conformance.record.render import render_connection
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Timekeeper
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message
 from cbspec_conformance.target.relay import LONGEST_PAUSE, RelayUnderTest
 
 _AGAIN: Final = 0.2  # seconds between the two attempts: a listener's backlog may be full for a moment

@@ -23,14 +23,13 @@ from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
-from cbspec_conformance.target.capacity import limits, regained
+from cbspec_conformance.target.capacity import rooms, tenants_limits
 from cbspec_conformance.target.clock import fitting_shift
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused, context_for
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _REFUSED_OFFERS = ("handshake_failure", "insufficient_security")  # alerts; the client may have offered too little
-_BRIEFLY = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
 _SENT = "a hello as one line of JSON ending in a line feed"
 _REJECTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 _RATE_LIMITED = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
@@ -246,19 +245,38 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     tunnel = _reason(session.ask(target.tunnel_info()))
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
+    session.close()
     target.learn(replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd))
     return target.facts
+
+
+def with_short_cuts(target: RelayUnderTest, facts: Facts) -> Facts:
+    """Add whether the relay takes hello and auth in one flight, and tunnel_infos, and resumes TLS sessions."""
+    if facts.auth or facts.tunnel or facts.heartbeat:
+        return facts
+    tenant = target.tenant
+    try:
+        session = target.entered(tenant, target.tokens.valid(tenant), ticket=tenant.id)
+        if session is None:
+            return facts
+        requests = [target.tunnel_info() for _ in range(target.room.tunnels(2))]
+        named = [answer.member("tunnel_id") for answer in session.ask_together(requests).answers]
+        session.close()
+        resumed = target.entered(tenant, target.tokens.valid(tenant), ticket=tenant.id)
+    except (NotExercised, Inconclusive, RateLimited, Unreachable, HandshakeFailure):
+        return facts
+    if resumed is not None:
+        resumed.close()
+    resumes = resumed is not None and bool(resumed.wire.tls.ssl_object.session_reused)
+    return replace(facts, pipelines=named == [each["tunnel_id"] for each in requests], resumes=resumes)
 
 
 def with_room(target: RelayUnderTest, facts: Facts) -> Facts:
     """Add the room of every tenant's limit: less than declared if an earlier run left something behind."""
     if facts.auth or facts.tunnel or facts.heartbeat or Tempo.of(target.profile.target, facts.latency).slow:
         return facts
-    found: dict[str, int] = {}
     target.close()
-    for limit in limits(target.profile, each=True):
-        with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
-            found[limit.name], _ = regained(target, limit, limit.size, _BRIEFLY)
+    found = rooms(target, tenants_limits(target, each=True))
     target.close()
     return replace(facts, room=found)
 

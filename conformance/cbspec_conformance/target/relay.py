@@ -12,6 +12,8 @@ import itertools
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cbspec.profile.issuer import Issuer
@@ -24,16 +26,17 @@ from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
+from cbspec_conformance.probe.waits import YieldingClock
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
+from cbspec_conformance.record.cost import Cost, CountedClock, Timekeeper
 from cbspec_conformance.record.excerpt import ALIVE
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import Timekeeper, Transcript, is_long
+from cbspec_conformance.record.transcript import Transcript, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts, Preconditions
 from cbspec_conformance.target.findings_log import FindingsLog
 from cbspec_conformance.target.ledger import PAUSES, Ledger
-from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.provoke import provoked
 from cbspec_conformance.target.room import Room
 from cbspec_conformance.target.tokens import TokenSource, secrets_of
@@ -42,6 +45,14 @@ LONGEST_PAUSE = 12.0
 """Seconds in which a paused relay must answer again. A garbage collection or a moved machine takes up to ten."""
 
 _numbers = itertools.count(1)
+_NUMBERS_OF_A_PROCESS = 10_000_000  # more than a run needs
+
+
+def number_from(process: int) -> None:
+    """Give the tunnels of one of several processes other numbers than those of the others."""
+    global _numbers
+    _numbers = itertools.count(process * _NUMBERS_OF_A_PROCESS + 1)
+
 
 _Made = TypeVar("_Made")
 
@@ -61,25 +72,28 @@ For the limits of tenants, `target.capacity` finds the requirement.
 class SharedParts:
     """The objects that the cases of one process share.
 
-    `rates_used` are the accounts whose rate a case of this process has used, `rates_exceeded` those whose rate it has
-    exceeded, and `rated_kind` is a type of requests that count. `limited_always` are descriptions of invalid requests
-    that the relay always answers with its rate limit. Arguments: `latency` is that of the
-    preflight; `processes` is the number of processes that share the relay, with `locks` between them.
+    `rates_used` are the accounts whose rate a case has used, `rates_exceeded` those whose rate it has exceeded, and
+    `rated_kind` is a type of requests that count. `limited_always` are descriptions of invalid requests that the relay
+    always answers with its rate limit. `tickets` are TLS sessions, by tenant and subject. `uninformed` says that other
+    processes may know more. Arguments: `latency` is that of the preflight; `processes` is the number of processes that
+    share the relay, `folder` that of their common files; `forked` ones are told what the others have learned.
     """
 
     def __init__(
         self,
         profile: Profile,
         latency: Latency | None = None,
-        locks: Locks | None = None,
+        folder: Path | None = None,
         processes: int = 1,
-        clock: Timekeeper = time,
+        clock: Timekeeper | None = None,
+        *,
+        forked: bool = False,
     ) -> None:
         self.profile = profile
         self.processes = processes
-        self.locks = locks or Locks(None)
-        self.ledger = Ledger(self.locks.folder)
-        self.pace = Pacer(profile, processes)
+        self.ledger = Ledger(folder)
+        clock = clock or YieldingClock()
+        self.pace = Pacer(profile, processes, clock, forked=forked)
         self.issuer = Issuer(profile.tokens, time.time)
         self.tempo = Tempo.of(profile.target, latency or Latency())
         self.clock = clock
@@ -87,6 +101,8 @@ class SharedParts:
         self.rates_exceeded: set[str] = set()
         self.rated_kind = "heartbeat"
         self.limited_always: set[str] = set()
+        self.tickets: dict[str, ssl.SSLSession] = {}
+        self.uninformed = processes > 1 and not forked
         self._begun = clock.monotonic()
 
     @property
@@ -108,13 +124,14 @@ class RelayUnderTest:
         self.shared = shared
         self.facts = facts
         self.case = case
-        self.clock = shared.clock
+        cost = Cost()
+        self.clock = CountedClock(shared.clock, cost)
         self.pace = shared.pace
         self.tempo = shared.tempo
-        self.transcript = Transcript(shared.clock)
+        self.transcript = Transcript(self.clock, cost=cost)
         self.signs = LifeSigns()
         self.needs = Preconditions(profile, facts)
-        self.room = Room(profile, shared.locks, shared.pace)
+        self.room = Room(profile, shared.pace)
         self.connector = Connector(profile, self.transcript, self.signs)
         self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
@@ -131,12 +148,12 @@ class RelayUnderTest:
         """The relay's address."""
         return _given(self.profile.target.address, "target.address")
 
-    @property
+    @cached_property
     def tenant(self) -> Tenant:
         """The active tenant that most cases use."""
         return _given(self.profile.main_tenant, "tenants (an active one)")
 
-    @property
+    @cached_property
     def second_tenant(self) -> Tenant:
         """Another active tenant."""
         return _given(self.profile.second_tenant, "tenants (a second active one)")
@@ -164,21 +181,23 @@ class RelayUnderTest:
         WebSocket).
         """
         endpoint = at or self.endpoint
-        self.room.take_connection()
-        channel = self.connector.open(
-            endpoint,
-            transport or self.facts.transport,
-            usual=at is None and source is None and not claimed,
-            source=source,
-            context=context,
-            resume=resume,
-            narrow=narrow,
-            claimed=claimed,
-        )
-        observe, alive = (self.log.observe, self.alive) if judged else (lambda exchange: exchange, lambda: False)
-        surroundings = Surroundings(self.tempo, self.pace, observe, alive, self._secrets, self.limited_always)
-        session = ProbeSession(channel, surroundings, self.facts.fence)
-        self.room.add(session)
+        with self.room.connecting():
+            channel = self.connector.open(
+                endpoint,
+                transport or self.facts.transport,
+                usual=at is None and source is None and not claimed,
+                source=source,
+                context=context,
+                resume=resume,
+                narrow=narrow,
+                claimed=claimed,
+            )
+            observe, alive = (self.log.observe, self.alive) if judged else (lambda exchange: exchange, lambda: False)
+            surroundings = Surroundings(
+                self.tempo, self.pace, observe, alive, self._secrets, self.limited_always, lambda: self.room.patient
+            )
+            session = ProbeSession(channel, surroundings, self.facts.fence)
+            self.room.add(session)
         return session
 
     def greeted(self, *, at: Endpoint | None = None, source: str | None = None, transport: str = "") -> ProbeSession:
@@ -210,12 +229,37 @@ class RelayUnderTest:
         if self.facts.auth and at is None:
             raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
         self.room.use(tenant, connections=1)
+        if self.facts.pipelines and at is None:
+            usual = source is None and not transport
+            ticket = f"{tenant.id} {subject}" if usual and self.facts.resumes else ""
+            if session := self.entered(tenant, token, source=source, transport=transport, ticket=ticket):
+                return session
 
         def attempt() -> tuple[ProbeSession, Exchange]:
             session = self.greeted(at=at, source=source, transport=transport)
             return session, self.authenticate(session, tenant, token=token)
 
         return self._served(f"auth of {tenant.id}", tenant.id, attempt)
+
+    def entered(
+        self, tenant: Tenant, token: str, *, source: str | None = None, transport: str = "", ticket: str = ""
+    ) -> ProbeSession | None:
+        """Return a session after hello and auth in one flight, or None if that doesn't work.
+
+        `ticket` names the TLS session of an earlier connection that is resumed, and replaced by this one's ("": none).
+        """
+        tickets = self.shared.tickets
+        self.room.for_connection()
+        try:
+            session = self.connect(source=source, transport=transport, resume=tickets.pop(ticket, None))
+            if session.enter({"type": "auth", "token": token}, tenant.id) is not None:
+                if ticket and (made := session.wire.tls.ssl_object.session) is not None and made.has_ticket:
+                    tickets[ticket] = made
+                return session
+        except (Unreachable, HandshakeFailure, WebSocketRefused):
+            return None
+        session.close()
+        return None
 
     def _served(self, what: str, tenant: str, attempt: Callable[[], tuple[ProbeSession, Exchange]]) -> ProbeSession:
         """Return the session of the first attempt that no limit refuses. A control."""
@@ -273,8 +317,8 @@ class RelayUnderTest:
             raise Inconclusive(f"the control failed: {what}: {error}") from None
 
     def close(self) -> None:
-        """Close every session of the case and release reserved limits."""
-        self.room.close()
+        """Close every session of the case."""
+        self.room.close_sessions()
 
     # ------------------------------------------------------------------ requests
 
@@ -431,12 +475,12 @@ class RelayUnderTest:
 
     def reach(self, *, tls: bool) -> None:
         """Make one connection and close it. Raises Unreachable, or HandshakeFailure with `tls`."""
-        self.room.take_connection()
-        if tls:  # in a transcript of its own: the connection is no part of the case
-            elsewhere = Connector(self.profile, Transcript(self.clock), self.signs)
-            elsewhere.open(self.endpoint, "tcp", usual=True).close(self.tempo.closing)
-            return
-        tcp_connect(self.endpoint, self.connector.source, self.profile.target.timeout).close()
+        with self.room.connecting():
+            if tls:  # in a transcript of its own: the connection is no part of the case
+                elsewhere = Connector(self.profile, Transcript(self.clock), self.signs)
+                elsewhere.open(self.endpoint, "tcp", usual=True).close(self.tempo.closing)
+                return
+            tcp_connect(self.endpoint, self.connector.source, self.profile.target.timeout).close()
 
     def is_full(self, exchange: Exchange, tenant: str, *, last: bool) -> bool:
         """Whether a limit was hit that should have room. On the last attempt, that is a breach and raises."""

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
 
 from cbspec.profile.profile import Profile, Tenant
-from cbspec_conformance.judging.errors import NotExercised
+from cbspec.profile.target import Feature
+from cbspec_conformance.judging.errors import KitError, NeedsAlone, NotExercised
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.probe.waits import at_once
+
+
+def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:
+    """Return the tenant with a limit that a case uses, if the profile has one.
+
+    Several tenants with the same features are shared out among the cases, which then run at the same time. A case gets
+    the same tenant in each run.
+    """
+    found = profile.tenants_with(key)
+    alike = [tenant for tenant in found if len(tenant.features) == len(found[0].features)]
+    return (alike[crc32(case.encode()) % len(alike)],) if alike else ()
+
+
+def rated(profile: Profile, number: int | None) -> Tenant:
+    """Return the tenant with a rate for the case of a number: a different one, if the profile has several.
+
+    No case exceeds the rate of the tenant without a number (None), if there are several: recovery is only a SHOULD.
+    Raises NotExercised if no tenant has a rate.
+    """
+    tenants = profile.tenants_with("rate")
+    if not tenants:
+        raise NotExercised("give tenants.rate (for a tenant of its own)")
+    return tenants[0 if number is None or len(tenants) == 1 else 1 + number % (len(tenants) - 1)]
 
 
 class Room:
-    """The open sessions of a case, counted against the declared limits."""
+    """The open sessions of a case, counted against the declared limits.
 
-    def __init__(self, profile: Profile, locks: Locks, pacer: Pacer) -> None:
+    `reserved` are the names of the tenants that no other case uses meanwhile (None: all), and `connections` is the
+    number that the case may have open at once (None: any). Other cases run at the same time if `shared`. A `patient`
+    case waits for the relay to close its side of a closed connection, since the relay may count it until then.
+    """
+
+    def __init__(self, profile: Profile, pacer: Pacer) -> None:
         self._profile = profile
-        self._locks = locks
         self._pacer = pacer
         self._sessions: list[ProbeSession] = []
-        self._used: set[str] = set()
-        self._stack = contextlib.ExitStack()
+        self._connecting = 0
+        self.reserved: frozenset[str] | None = None
+        self.connections = profile.target.connections_at_once
+        self.shared = False
+        self.patient = True
 
     def add(self, session: ProbeSession) -> None:
         """Count a session until it ends."""
@@ -34,17 +67,20 @@ class Room:
         return [session for session in self._sessions if session.ended is None]
 
     def use(self, tenant: Tenant, *, connections: int = 0) -> None:
-        """Reserve a tenant's limits for this case, with room for so many more connections."""
-        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._used:
-            self._stack.enter_context(self._locks.limits())
-            self._used.add(tenant.id)
+        """Check that a tenant's limits are this case's own, with room for so many more connections."""
+        limited = tenant.tunnel_limit or tenant.connection_limit
+        if limited and self.reserved is not None and tenant.id not in self.reserved:
+            if tenant == self._profile.second_tenant:  # few cases use it, and it seldom has a limit
+                raise NeedsAlone(f"the limits of {tenant.id}")
+            raise KitError(f"the case uses the limits of {tenant.id} without a mark: see runner.marks.limits")
         if connections:
             wanted = connections + sum(session.tenant == tenant.id for session in self.open_sessions)
             _check(tenant.connection_limit, wanted, f"tenants.connection_limit of {tenant.id}")
 
     def for_connection(self) -> None:
         """Raise NotExercised unless the relay's own limit allows another connection."""
-        _check(self._profile.relay.connection_limit, len(self.open_sessions) + 1, "relay.connection_limit")
+        wanted = len(self.open_sessions) + self._connecting + 1
+        _check(self._profile.relay.connection_limit, wanted, "relay.connection_limit")
 
     def for_tunnel(self, tenant_id: str) -> None:
         """Raise NotExercised unless the declared limits allow another tunnel of a tenant."""
@@ -63,25 +99,34 @@ class Room:
     @property
     def may_connect(self) -> bool:
         """Whether target.connections_at_once allows another connection."""
-        most = self._profile.target.connections_at_once
-        return most is None or len(self.open_sessions) < most
+        return self.connections is None or len(self.open_sessions) < self.connections
+
+    @contextmanager
+    def connecting(self) -> Iterator[None]:
+        """Wait for the turn of another connection, and count it until the end of the block.
+
+        Raises NotExercised if the profile allows none.
+        """
+        wanted = len(self.open_sessions) + self._connecting + 1
+        if self.shared and self.connections is not None and wanted > self.connections:
+            raise NeedsAlone(f"{wanted} connections at once")
+        _check(self.connections, wanted, "target.connections_at_once")
+        self._connecting += 1
+        try:
+            self._pacer.take()
+            yield
+        finally:
+            self._connecting -= 1
 
     def take_connection(self) -> None:
-        """Wait for the turn of another connection. Raises NotExercised if the profile allows none."""
-        _check(self._profile.target.connections_at_once, len(self.open_sessions) + 1, "target.connections_at_once")
-        self._pacer.take()
+        """Wait for the turn of a connection that is no session."""
+        with self.connecting():
+            pass
 
     def close_sessions(self) -> None:
-        """Close every session and give the relay time to notice; reserved limits stay reserved."""
-        for session in self._sessions:
-            session.close()
+        """Close every session and give the relay time to notice."""
+        at_once([session.close for session in self._sessions])
         self._sessions.clear()
-
-    def close(self) -> None:
-        """Close every session and release reserved limits."""
-        self.close_sessions()
-        self._used.clear()
-        self._stack.close()
 
 
 def _check(limit: int | None, wanted: int, key: str) -> None:

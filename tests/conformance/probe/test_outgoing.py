@@ -17,7 +17,7 @@ from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import server_context
 from cbspec_conformance.judging.errors import KitError
 from cbspec_conformance.probe.client_hello import client_hello, modern_client_hello
-from cbspec_conformance.probe.session import check_own, frames, intended, spell
+from cbspec_conformance.probe.texts import check_own, frames, intended, spell
 from cbspec_conformance.probe.wire import alert_name
 from tests.conformance.build import TUNNEL
 

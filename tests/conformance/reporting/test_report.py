@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome, judge_run
+from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.reporting.fingerprint import (
     UnusableFingerprint,
     compare,
@@ -101,7 +103,9 @@ def test_seventeen_failures_take_120_lines_of_80_columns() -> None:
     }
     findings = [Finding(row.id, Outcome.FAILED, f"case {n}", **texts) for row in rows[:17] for n in range(5)]
     findings += [Finding(row.id, Outcome.INCONCLUSIVE, reason=f"because of {row.id}") for row in rows[17:50]]
-    lines = written(replace(run(*findings), command="cbspec verify x:1", seconds=1.0, plan="20 examples")).splitlines()
+    lines = written(
+        replace(run(*findings), command="cbspec verify x:1", costs={"case": Cost()}, plan="20 examples")
+    ).splitlines()
     assert [line.split()[0] for line in lines[2:19]] == [row.id for row in rows[:17]]
     assert all('error invalid_tunnel_info  tunnel_response "ok" [local_port: missing]' in line for line in lines[2:19])
     assert max(map(len, lines)) <= WIDTH
@@ -123,12 +127,20 @@ def test_a_broken_basic_takes_one_line() -> None:
     assert f"  CB-HEL-001 and {len(rows) - 1} more: {reason}" in lines
 
 
-def test_a_remark_is_shown_whatever_the_verdict_is_and_the_time_is_divided() -> None:
+COSTS = {
+    "relay/a.py::a": Cost(connections=2, round_trips=4, waiting=1.0, elapsed=1.0),
+    "relay/a.py::b": Cost(1, 2000, waiting=6.5, idle=1.0, processor=0.5, elapsed=9.0),
+}
+
+
+def test_a_remark_is_shown_whatever_the_verdict_is_and_the_costs_are_added() -> None:
     cut = replace(FAILURE, outcome=Outcome.PASSED, reason="only 3 of 20 examples were tried")
     for findings in ([cut], [cut, FAILURE]):
-        text = written(replace(run(*findings), seconds=10.0, waiting=7.5))
+        text = written(replace(run(*findings), costs=COSTS, expensive=1))
         assert "CB-HEL-002: only 3 of 20 examples were tried" in text
-        assert "Time: 7.5 s waiting for the relay, 2.5 s in the suite itself." in text
+        assert "Cost: 2,004 round trips on 3 connections; 7.5 s waiting," in text
+        assert text.count("::") == 1  # the dearest
+        assert re.search(r"  9\.00 +6\.50 +1\.00 +0\.50 +1\.00 +2000 +1  relay/a\.py::b\n", text)
     stopped = written(run(Finding("CB-HEL-002", Outcome.NOT_EXERCISED, reason=TIME_UP)))
     assert "The run was cut off by --max-time: 1 requirements are unfinished." in stopped
 

@@ -11,8 +11,6 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -21,14 +19,9 @@ import trustme
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.redact import has_token
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
-from cbspec_conformance.judging.errors import NoRoom
 from cbspec_conformance.judging.verdicts import TIME_UP
-from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner import command
-from cbspec_conformance.runner.plugin import until_room
-from cbspec_conformance.target.ledger import Ledger
 from tests.conformance.commands import Done, run, simulator, verdict, verify
-from tests.conformance.memory import ManualClock
 from tests.support.relay import over_tls, read_to_end, server, serving, tolerant
 
 
@@ -172,26 +165,3 @@ def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_pat
     assert all(case.get("name", "").startswith(f"{names[0]} test_") for case, names in zip(cases, named, strict=True))
     assert '"token":"***"' in done.text
     assert not has_token(done.text + report.read_text())
-
-
-@pytest.mark.parametrize("back_after", [0.0, 1.0, 4.5, 60.0])
-def test_a_case_without_capacity_is_retried_for_a_limited_time(back_after: float) -> None:
-    clock, closed = ManualClock(), []
-    relay: Any = SimpleNamespace(
-        tempo=Tempo(5.0), clock=clock, shared=SimpleNamespace(ledger=Ledger()), close=lambda: closed.append(clock.now)
-    )
-
-    def case() -> None:
-        if clock.now - began < back_after:
-            raise NoRoom("full")
-
-    for _ in range(3):
-        began = clock.now
-        if back_after <= 5.0:
-            until_room(relay, case)
-        else:
-            with pytest.raises(NoRoom):
-                until_room(relay, case)
-    waited = 10.0 if back_after > 5.0 else 3 * back_after  # no case is retried after two in vain
-    assert waited <= clock.now <= waited + 3 * 2.0
-    assert bool(closed) is (back_after > 0)

@@ -19,9 +19,9 @@ from cbspec_conformance.target.capacity import (
     TenantLimit,
     explained,
     keeps_room,
-    limits,
     regained,
     room,
+    tenants_limits,
 )
 from cbspec_conformance.target.relay import RelayUnderTest
 from tests.conformance.build import error, exchange
@@ -39,6 +39,9 @@ _LOSSES = {
 _FULL = exchange({"type": "tunnel_info"}, error("tenant_limit_exceeded"))
 
 
+_TUNNELS = [f"tunnels of tenant-tunnels{suffix}" for suffix in ("", "-2", "-3", "-4")]
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Measure without pauses: the relays of these tests give room back at once or never."""
@@ -52,7 +55,7 @@ def test_the_lack_of_room_is_blamed_on_its_cause(
     deviation: str, quick: None, tmp_path: Path, make_target: MakeTarget
 ) -> None:
     with served(tmp_path, "--deviation", deviation) as relay:
-        target = make_target(load(relay.profile_file), room={"tunnels of tenant-tunnels": 5})
+        target = make_target(load(relay.profile_file), room=dict.fromkeys(_TUNNELS, 5))
         cause = explained(target, NoRoom("full"), "CB-MSG-009")
         assert isinstance(cause, Inconclusive)
         assert _LOSSES[deviation] in str(cause)
@@ -64,7 +67,7 @@ def test_the_lack_of_room_is_blamed_on_its_cause(
 
 def test_a_relay_that_loses_nothing(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
-    for limit in limits(simulated):
+    for limit in tenants_limits(target):
         assert room(target, limit) == (limit.size, ())
     for requirement in ACTIONS:
         keeps_room(target, requirement)
@@ -75,12 +78,13 @@ def test_a_relay_that_loses_nothing(simulated: Profile, make_target: MakeTarget)
 
 
 def test_a_loss_in_the_course_of_the_run_is_named(quick: None, simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated, room={"tunnels of tenant-tunnels": 6})
+    target = make_target(simulated, room=dict.fromkeys(_TUNNELS, 6))
     explained(target, NoRoom("full"), "CB-TUN-001")
     assert [finding.requirement for finding in target.log.findings] == [AT_THE_END]
-    target = make_target(simulated, room={"tunnels of tenant-tunnels": 3})
+    target = make_target(simulated, room=dict.fromkeys(_TUNNELS, 3))
     assert isinstance(found := explained(target, Broken("5", "3"), "CB-LIM-001"), Broken)
-    assert found.seen == "3; at the beginning of the run there was room for 3 of 5 tunnels of tenant-tunnels"
+    name = tenants_limits(target)[0].name
+    assert found.seen == f"3; at the beginning of the run there was room for 3 of 5 {name}"
 
 
 def test_without_a_limit_nothing_is_measured(simulated: Profile, make_target: MakeTarget) -> None:
@@ -93,7 +97,8 @@ def test_without_a_limit_nothing_is_measured(simulated: Profile, make_target: Ma
 def test_room_that_comes_back_late_is_not_lost(
     late: float, lost: bool, simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, (limit, *_) = make_target(simulated), limits(simulated)
+    target = make_target(simulated)
+    (limit, *_) = tenants_limits(target)
     now, held = [0.0], list[float]()
 
     def measured(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[()]]:

@@ -18,7 +18,8 @@ OTHER = """
 import sys
 from cbspec_conformance.target.locks import Locks
 print("ready", flush=True)
-with getattr(Locks.for_run(sys.argv[1]), sys.argv[2])():
+locks = Locks.for_run(sys.argv[1])
+with locks.alone(began=True) if sys.argv[2:] == ["alone"] else locks.shared(sys.argv[2:]):
     print("held", flush=True)
 """
 
@@ -34,17 +35,19 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(
     ("first", "second", "together"),
     [
-        ("shared", "shared", True),
-        ("shared", "alone", False),
-        ("alone", "shared", False),
-        ("limits", "limits", False),
-        ("limits", "shared", True),
+        ([], [], True),
+        ([], ["alone"], False),
+        (["alone"], [], False),
+        (["few/1", "b"], ["a", "few/1"], False),
+        (["few/1"], ["b"], True),
+        (["few/1"], [], True),
     ],
 )
-def test_which_locks_two_processes_hold_together(first: str, second: str, together: bool, run: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", OTHER, run, second], stdout=subprocess.PIPE, bufsize=0) as other:
+def test_which_locks_two_processes_hold_together(first: list[str], second: list[str], together: bool, run: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", OTHER, run, *second], stdout=subprocess.PIPE, bufsize=0) as other:
         assert other.stdout is not None
-        with getattr(Locks.for_run(run), first)():
+        locks = Locks.for_run(run)
+        with locks.alone(began=True) if first == ["alone"] else locks.shared(first):
             assert other.stdout.readline() == b"ready\n"
             assert bool(select.select([other.stdout], [], [], 20.0 if together else 0.3)[0]) is together
         assert other.stdout.readline() == b"held\n"
@@ -52,9 +55,9 @@ def test_which_locks_two_processes_hold_together(first: str, second: str, togeth
 
 def test_the_files_are_readable_by_their_owner_only(run: str, tmp_path: Path) -> None:
     single = Locks(None)  # a single process needs no locks
-    with single.alone(), single.alone(), single.shared(), single.limits(), single.limits():
+    with single.alone(began=False), single.alone(began=True), single.shared(["a"]), single.shared(["a"]):
         pass
-    with Locks.for_run(run).alone(), Locks.for_run(f"{run}-2").alone():
+    with Locks.for_run(run).alone(began=True), Locks.for_run(f"{run}-2").shared(["a"]):
         for folder in tmp_path.iterdir():
             assert folder.stat().st_mode & 0o077 == 0
             assert run not in folder.name

@@ -206,6 +206,6 @@ def test_every_kind_is_tried_and_the_failure_names_the_broken_ones(
 def test_only_waiting_for_the_relay_counts_against_it(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     target.greeted()
-    waited = target.transcript.waiting
+    waited = target.transcript.cost.waiting
     target.clock.sleep(0.1)
-    assert 0.0 < waited == target.transcript.waiting
+    assert 0.0 < waited == target.transcript.cost.waiting

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from cbspec.profile.profile import Endpoint, Tenant
@@ -12,6 +13,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import CLOSED, OPEN, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
@@ -19,6 +21,7 @@ from cbspec_conformance.relay.requests import UNKNOWN
 from cbspec_conformance.target.capacity import FULL, LARGEST, LimitKey, occupies
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.room import assigned
 
 _NOT_NOW = (429, 503)  # HTTP statuses of a server that could serve the request at another time
 _NO_CONNECTION = "no connection, or none with TLS"
@@ -33,7 +36,7 @@ def fillable(limit: int, key: str) -> int:
 
 def limited_tenant(relay: RelayUnderTest, key: LimitKey) -> tuple[Tenant, int]:
     """Return a tenant with a limit, and the limit."""
-    for tenant in relay.profile.tenants_with(key):
+    for tenant in assigned(relay.profile, key, relay.case):
         return tenant, fillable(getattr(tenant, key), f"tenants.{key}")
     raise NotExercised(f"give tenants.{key} (for a tenant of its own)")
 
@@ -88,6 +91,9 @@ def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> Pr
         nonlocal session
         if session.ended:
             session = relay.authenticated(tenant)
+        if relay.facts.pipelines and count - session.tunnels > 1:
+            wanted = [relay.tunnel_info(session.tenant) for _ in range(count - session.tunnels)]
+            session.count_tunnels(sum(map(judge.is_success, session.ask_together(wanted).answers)))
         while session.tunnels < count:
             relay.open_tunnel(session)
 
@@ -99,8 +105,8 @@ def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> Pr
 def served_tunnels(relay: RelayUnderTest, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
     """Check that a new connection of a tenant opens `count` tunnels, and close it."""
     with contextlib.closing(relay.authenticated(tenant, at=at)) as session:
-        for _ in range(count):
-            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+        for number in range(count):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id), fence=number == count - 1), FULL)
 
 
 def tunnels_work(relay: RelayUnderTest, tenant: Tenant, limit: int, *, at: Endpoint | None = None) -> None:
@@ -139,11 +145,9 @@ def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> Non
     """Check that `count` connections of a tenant are served at the same time, and close them."""
     sessions = hold(count, lambda: _occupy(relay, tenant))
     try:
-        for session in sessions:
-            judge.accepted(session.heartbeat(), FULL)
+        at_once([partial(_beats, each) for each in sessions])
     finally:
-        for session in sessions:
-            session.close()
+        close_all(sessions)
 
 
 def fill_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> list[ProbeSession]:
@@ -167,10 +171,26 @@ def _occupy(relay: RelayUnderTest, tenant: Tenant) -> ProbeSession:
 
 def hold(count: int, join: Callable[[], ProbeSession]) -> list[ProbeSession]:
     """Return `count` sessions that are open at the same time; if one can't be opened, all are closed."""
-    with contextlib.ExitStack() as stack:
-        sessions = [stack.enter_context(contextlib.closing(join())) for _ in range(count)]
-        stack.pop_all()
-    return sessions
+    opened: list[ProbeSession] = []
+
+    def add() -> ProbeSession:
+        opened.append(join())
+        return opened[-1]
+
+    try:
+        return at_once([add] * count)
+    except BaseException:
+        close_all(opened)
+        raise
+
+
+def _beats(session: ProbeSession) -> None:
+    judge.accepted(session.heartbeat(), FULL)
+
+
+def close_all(sessions: Sequence[ProbeSession]) -> None:
+    """Close sessions at the same time."""
+    at_once([session.close for session in sessions])
 
 
 def count_joined(most: int, join: Callable[[], ProbeSession], end: str) -> int:

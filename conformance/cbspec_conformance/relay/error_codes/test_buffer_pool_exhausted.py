@@ -12,10 +12,10 @@ from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.relay.error_codes.refusals import closed_on_failure, count_tunnels, limited, released
-from cbspec_conformance.runner.marks import alone, last, requirement
+from cbspec_conformance.runner.marks import last, provokes, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
-pytestmark = alone
+pytestmark = provokes("buffer_pool")
 
 _FULL = "buffer_pool_exhausted"
 

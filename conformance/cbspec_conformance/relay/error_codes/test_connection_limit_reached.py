@@ -18,10 +18,10 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
-from cbspec_conformance.runner.marks import alone, last, requirement, requirements
+from cbspec_conformance.runner.marks import last, provokes, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-pytestmark = alone
+pytestmark = provokes("connection_limit")
 
 _CODE = "connection_limit_reached"
 

@@ -10,10 +10,10 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.relay.error_codes.refusals import connection_after_error, dials, failing
-from cbspec_conformance.runner.marks import alone, requirement
+from cbspec_conformance.runner.marks import provokes, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
-pytestmark = alone
+pytestmark = provokes("transfer_failed")
 
 
 @requirement("CB-TRF-001")

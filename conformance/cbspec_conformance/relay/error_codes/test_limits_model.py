@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,10 +30,11 @@ from cbspec_conformance.relay.error_codes.refusals import (
     served_connections,
     served_tunnels,
 )
-from cbspec_conformance.runner.marks import alone, requirement
+from cbspec_conformance.runner.marks import limits, provokes, requirement
 from cbspec_conformance.target.capacity import LimitKey
 from cbspec_conformance.target.ledger import PAUSES
 from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.room import assigned
 
 _MOST_TUNNELS = 3
 """Most tunnels on one connection of a tenant without a limit: a relay may have limits that the profile lacks."""
@@ -80,11 +80,12 @@ class _Place:
     most: int = 6
 
 
+@limits("tunnel_limit", "connection_limit")
 @requirement("CB-LIM-005")
 def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Send messages in any order on up to six connections of four tenants, and compare the answers with a model."""
     keys: tuple[LimitKey, ...] = ("tunnel_limit", "connection_limit")
-    limited_ones = [tenant for key in keys for tenant in relay.profile.tenants_with(key)[:1]]
+    limited_ones = [tenant for key in keys for tenant in assigned(relay.profile, key, relay.case)]
     if not limited_ones:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
     tenants = list({tenant.id: tenant for tenant in [*limited_ones, *active_tenants(relay)]}.values())
@@ -108,7 +109,7 @@ def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) 
     _explore(relay, explorer, _Place(None, tenants, settle, rules.connection_limit, rules.buffer_pool))
 
 
-@alone
+@provokes("connection_limit")
 @requirement("CB-CON-002")
 def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Send messages in any order on up to two connections more than the relay's limit, and compare with a model."""
@@ -125,7 +126,7 @@ def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explor
         _explore(relay, explorer, _Place(at, active_tenants(relay)[:1], settle, limit, pool, limit + 2))
 
 
-@alone
+@provokes("buffer_pool")
 @requirement("CB-BUF-002")
 def test_buffers_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Send messages in any order on connections that share a buffer pool, and compare the answers with a model."""
@@ -164,7 +165,7 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
                 raise
             # The relay may still count connections that closed before the run; some seconds later it must not.
             relay.room.close_sessions()
-            time.sleep(relay.tempo.soon if relay.tempo.hopeless else PAUSES[-1])
+            relay.clock.sleep(relay.tempo.soon if relay.tempo.hopeless else PAUSES[-1])
             relay.tempo.hopeless = not relay.tempo.late
             run(ops)
             relay.tempo.hopeless = False

@@ -15,10 +15,9 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.relay.error_codes.refusals import connection_after_error, other_tenant
-from cbspec_conformance.runner.marks import alone, last, requirement
+from cbspec_conformance.runner.marks import last, rates, requirement
+from cbspec_conformance.target import room
 from cbspec_conformance.target.relay import RelayUnderTest
-
-pytestmark = [alone, last]
 
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
@@ -30,45 +29,42 @@ _Request = Mapping[str, object]
 _TOGETHER = "an answer to each of many requests"
 
 
+@rates(None)
 @requirement("CB-RAT-002")
-def test_well_below_the_rate(relay: RelayUnderTest) -> None:
-    """With nothing used up, send half the declared burst at once, then heartbeats at half the rate: all are served.
+def test_below_the_rate(relay: RelayUnderTest) -> None:
+    """Send half the declared burst at once, idle, half of it again, then heartbeats at half the rate: all are served.
 
     The heartbeats sent at once are at most a quarter of a second's allowance, so that no way of counting refuses any.
     """
     rated = _rated(relay, None)
     session = rated.fresh()
     rated.burst(session)
+    rated.idle(2 * rated.pause)
+    rated.burst(session)
     # Enough to empty the bucket of a relay with a much lower limit, but at most ten seconds.
     count = max(3, min(int(rated.rate.burst * 1.5) + 10, int(rated.rate.per_second * 5)))
     for _ in range(count):
-        time.sleep(2 / rated.rate.per_second)
+        relay.clock.sleep(2 / rated.rate.per_second)
         exchange = session.heartbeat()
         if judge.error_code(exchange) == _CODE:
             rated.unless_exceeded_before()
             raise Broken("service well below the declared rate", "rate_limit_exceeded at half of it", exchange)
 
 
-@requirement("CB-RAT-002")
-def test_after_idling(relay: RelayUnderTest) -> None:
-    """Use half the declared burst, send nothing for some seconds, then half the burst again: all are served."""
-    rated = _rated(relay, None)
-    session = rated.fresh()
-    rated.burst(session)
-    rated.idle(2 * rated.pause)
-    rated.burst(session)
-
-
+@last
+@rates(None, 5)
 @requirement("CB-RAT-002")
 def test_tenants_with_different_rates(relay: RelayUnderTest) -> None:
     """Send half the declared burst at once for tenants with different rates, the lowest first: all are served."""
-    rates = {rated.rate: rated for rated in reversed(_all_rated(relay))}
-    if len(rates) < 2:
+    lower, higher = sorted((_rated(relay, None), _rated(relay, 5)), key=lambda rated: rated.rate.burst)
+    if lower.rate == higher.rate:
         raise NotExercised("give tenants.rate for two tenants, with different rates")
-    for rate in sorted(rates, key=lambda rate: rate.burst):
-        rates[rate].burst(rates[rate].fresh())
+    for rated, session in zip((lower, higher), _fresh(lower, higher), strict=True):
+        rated.burst(session)
 
 
+@last
+@rates(4)
 @requirement("CB-RAT-001")
 def test_well_above_the_rate_after_idling(relay: RelayUnderTest) -> None:
     """Exceed the rate, send nothing for some seconds, and exceed it again: what was not used adds up to one burst."""
@@ -80,6 +76,8 @@ def test_well_above_the_rate_after_idling(relay: RelayUnderTest) -> None:
     rated.exceed(_unpaced(relay.authenticated(rated.tenant)), (relay.shared.rated_kind,))
 
 
+@last
+@rates(0)
 @requirement("CB-RAT-001")
 def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     """Send heartbeats, then tunnel_infos at full speed, three times as many as burst and rate allow in a second."""
@@ -87,6 +85,8 @@ def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     rated.exceed(rated.fresh())
 
 
+@last
+@rates(1)
 @requirement("CB-RAT-001")
 def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     """If the rate is the tenant's, exceed it with several connections of several subjects together."""
@@ -104,7 +104,7 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     seen: list[str] = []
     for kind in rated.kinds():
         if seen:  # the requests of another kind may have used up the burst of each connection
-            time.sleep(rated.pause)
+            relay.clock.sleep(rated.pause)
         began = time.monotonic()
         for session in sessions:
             session.expect_rate_limit()
@@ -122,6 +122,8 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", "; ".join(seen))
 
 
+@last
+@rates(0)
 @requirement("CB-RAT-001")
 def test_well_above_the_rate_with_auths(relay: RelayUnderTest) -> None:
     """Exceed the rate with a second auth before every few requests, each of which is within the burst."""
@@ -135,6 +137,8 @@ def test_well_above_the_rate_with_auths(relay: RelayUnderTest) -> None:
     rated.exceed(session, (relay.shared.rated_kind,), before=[auth])
 
 
+@last
+@rates(2)
 @requirement("CB-RAT-003")
 def test_recovers(relay: RelayUnderTest) -> None:
     """Exceed the rate by far, wait until a token bucket is full again, then send a request.
@@ -147,15 +151,17 @@ def test_recovers(relay: RelayUnderTest) -> None:
         rated.send(session, rated.too_many)
         rated.answers(session, rated.too_many)
     for share in (16, 5):
-        time.sleep(rated.pause / share)
+        relay.clock.sleep(rated.pause / share)
         session.unasked()  # the relay may have closed the connection after the error
         if not session.ended and judge.served(rated.ask(session)):
             return
-    time.sleep(rated.pause)
+    relay.clock.sleep(rated.pause)
     session = rated.fresh() if session.ended else session
     judge.accepted(rated.ask(session), _CODE)
 
 
+@last
+@rates(3)
 @requirement("CB-RAT-004")
 def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; the heartbeats of another tenant below its own rate are answered."""
@@ -167,17 +173,21 @@ def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
         judge.accepted(theirs.heartbeat(), _CODE)
 
 
+@last
+@rates(1, None)
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; another tenant with a rate sends half its burst at once: all are served."""
-    rated, others = _rated(relay, 4, own=True), _rated(relay, None, own=True)
+    rated, others = _rated(relay, 1, own=True), _rated(relay, None, own=True)
     if rated.tenant.id == others.tenant.id or not others.few:
         raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
-    others_session = others.fresh()
-    rated.exceeded(rated.fresh())
+    session, others_session = _fresh(rated, others)
+    rated.exceeded(session)
     others.burst(others_session)
 
 
+@last
+@rates(0)
 @requirement("CB-RAT-101")
 def test_scope(relay: RelayUnderTest) -> None:
     """While one connection exceeds the rate, send some heartbeats on others: same subject, same tenant, another."""
@@ -196,6 +206,8 @@ def test_scope(relay: RelayUnderTest) -> None:
     relay.log.saw("more than a tenant's" if "a tenant's" in observed else "a tenant's, or more than that")
 
 
+@last
+@rates(0)
 @requirement("CB-RAT-102")
 def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
     """Exceed the rate on a connection, then send another heartbeat on it."""
@@ -212,15 +224,13 @@ def exceed_again(relay: RelayUnderTest) -> ProbeSession:
 
 
 def _rated(relay: RelayUnderTest, number: int | None, *, again: bool = False, own: bool = False) -> _Rated:
-    """Return the tenant with a rate for the case of this number: a different one, if the profile has several.
+    """Return the tenant with a rate for the case of this number (`target.room.rated`).
 
-    No case exceeds the rate of the tenant without a number (None), if there are several: recovery is only a SHOULD.
-    They are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
+    Several are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
     together. A case that may find the rate in use gets it `again`, and the use is recorded.
     """
-    tenants = _all_rated(relay)
-    place = 0 if number is None or len(tenants) == 1 else 1 + number % (len(tenants) - 1)
-    rated = tenants[place]
+    tenant = room.rated(relay.profile, number)
+    rated = _Rated(relay, tenant, _rate_of(tenant))
     if own and not rated.account:
         raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
     if again:
@@ -228,12 +238,17 @@ def _rated(relay: RelayUnderTest, number: int | None, *, again: bool = False, ow
     return rated
 
 
-def _all_rated(relay: RelayUnderTest) -> list[_Rated]:
-    """Return all tenants with a rate."""
-    rated = [_Rated(relay, each, each.rate) for each in relay.profile.tenants_with("rate") if each.rate is not None]
-    if not rated:
-        raise NotExercised("give tenants.rate (for a tenant of its own)")
-    return rated
+def _fresh(*tenants: _Rated) -> list[ProbeSession]:
+    """Return a session of each tenant when nothing of their rates is used up."""
+    tenants[0].relay.clock.sleep(max(rated.unused_after for rated in tenants))
+    for rated in tenants:
+        rated.uses()
+    return [_unpaced(rated.relay.authenticated(rated.tenant)) for rated in tenants]
+
+
+def _rate_of(tenant: Tenant) -> Rate:
+    assert tenant.rate is not None
+    return tenant.rate
 
 
 def _unpaced(session: ProbeSession) -> ProbeSession:
@@ -263,7 +278,7 @@ class _Rated:
     @property
     def account(self) -> str:
         """The account to which the rate belongs: the tenant's, or "" for a rate that may belong to several tenants."""
-        return self.tenant.id if self.rate.scope in ("tenant", "subject") else ""
+        return self.tenant.id if self.rate.own else ""
 
     @property
     def few(self) -> int:
@@ -282,7 +297,7 @@ class _Rated:
 
     def idle(self, seconds: float) -> None:
         """Send nothing for some seconds."""
-        time.sleep(min(seconds, _LONGEST_IDLE))
+        self.relay.clock.sleep(min(seconds, _LONGEST_IDLE))
 
     def uses(self, *, exceeded: bool = False) -> None:
         """Record that the rate is in use, or is exceeded."""
@@ -294,7 +309,7 @@ class _Rated:
         """Raise Inconclusive if another case exceeded this rate: a relay need not forgive it (see CB-RAT-003)."""
         shared = self.relay.shared
         alone = len(self.relay.profile.tenants_with("rate")) == 1
-        if self.account in shared.rates_exceeded or (alone and shared.processes > 1):
+        if self.account in shared.rates_exceeded or (alone and shared.uninformed):
             raise Inconclusive("another case exceeded the same rate before: give tenants.rate for a second tenant")
 
     def kinds(self) -> list[str]:
@@ -319,12 +334,15 @@ class _Rated:
 
     def fresh(self) -> ProbeSession:
         """Return a session of the tenant when nothing of its rate is used up."""
+        return _fresh(self)[0]
+
+    @property
+    def unused_after(self) -> float:
+        """The seconds after which nothing of the rate is used up."""
         shared = self.relay.shared
         # Another case may have used a rate that is not a tenant's; another process, or an earlier run, any rate.
-        used = self.account in shared.rates_used or not self.account or shared.processes > 1
-        time.sleep(max(0.0, self.pause - (0.0 if used else shared.age)))
-        self.uses()
-        return _unpaced(self.relay.authenticated(self.tenant))
+        used = self.account in shared.rates_used or not self.account or shared.uninformed
+        return max(0.0, self.pause - (0.0 if used else shared.age))
 
     def answers(self, session: ProbeSession, count: int) -> tuple[Message, ...]:
         """Return the answers to `count` requests. The time-out is shorter if some had no answer before."""
@@ -419,7 +437,7 @@ class _Rated:
         answer to requests which arrive together (see CB-MSG-010) may still limit the rate. `before` describes the first
         attempt.
         """
-        time.sleep(self.pause)
+        self.relay.clock.sleep(self.pause)
         session = _unpaced(self.relay.authenticated(self.tenant))
         began = time.monotonic()
         for _ in range(self.too_many):

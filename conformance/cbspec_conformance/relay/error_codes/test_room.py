@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import pytest
+
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
-from cbspec_conformance.runner.marks import alone, final, first, requirement, requirements
-from cbspec_conformance.target.capacity import AT_THE_END, FULL, keeps_room, limits, whole_at_the_end
+from cbspec_conformance.runner.marks import all_limits, final, first, limits, requirement, requirements
+from cbspec_conformance.target.capacity import (
+    AT_THE_END,
+    FULL,
+    LimitKey,
+    TenantLimit,
+    keeps_room,
+    tenants_limits,
+    whole_at_the_end,
+)
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SESSIONS = 20  # a relay may lose room for one auth in many
 
 
 @first
+@pytest.mark.parametrize("key", [pytest.param(key, marks=limits(key)) for key in ("tunnel_limit", "connection_limit")])
 @requirements("CB-LIM-016", "CB-LIM-007", "CB-LIM-003", "CB-LIM-008", "CB-LIM-009", "CB-LIM-010", "CB-LIM-015")
-def test_room_is_not_lost(relay: RelayUnderTest, identifier: str) -> None:
+def test_room_is_not_lost(relay: RelayUnderTest, identifier: str, key: LimitKey) -> None:
     """Measure a tenant's room before and after actions whose connections have ended, such as a close or a refusal.
 
     A relay may give room back late: it is lost if it isn't back after 19 seconds.
     """
-    keeps_room(relay, identifier)
+    keeps_room(relay, identifier, (key,))
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-017")
 def test_a_close_releases_its_own_tunnels_only(relay: RelayUnderTest) -> None:
     """Open a tunnel of the same tunnel_id on two connections and close the first; the other's must still count."""
@@ -49,15 +64,18 @@ def test_a_close_releases_its_own_tunnels_only(relay: RelayUnderTest) -> None:
 
 
 @final
-@alone
+@all_limits("tunnel_limit", "connection_limit")
 @requirement("CB-LIM-019")
 def test_room_at_the_end(relay: RelayUnderTest) -> None:
-    """Open and close connections of each tenant with a limit, and compare its room with the beginning of the run."""
-    found = [limit for limit in limits(relay.profile, each=True) if limit.name in relay.facts.room]
+    """Open and close many connections of a tenant, and compare every tenant's room with the beginning of the run."""
+    found = [limit for limit in tenants_limits(relay) if limit.name in relay.facts.room]
     if not found:
         raise NotExercised("no limit of a tenant was measured at the beginning; give tenants.tunnel_limit")
-    for limit in found:
+
+    def use(limit: TenantLimit) -> None:
         for _ in range(_SESSIONS):
             relay.authenticated(limit.tenant).close()
+
+    at_once([partial(use, limit) for limit in found])
     whole_at_the_end(relay)
     relay.log.judge_invariant(AT_THE_END)

@@ -12,11 +12,11 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.upgrade import upgrade
-from cbspec_conformance.runner.marks import alone, requirement, requirements
+from cbspec_conformance.runner.marks import provokes, requirement, requirements
 from cbspec_conformance.target.provoke import until
 from cbspec_conformance.target.relay import RelayUnderTest
 
-pytestmark = alone
+pytestmark = provokes("unavailable")
 
 _CODE = "server_unavailable"
 

@@ -16,7 +16,7 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.requests import UNREAD, needs_transport, reading_little, request_tunnel
-from cbspec_conformance.runner.marks import alone, last, requirement, requirements
+from cbspec_conformance.runner.marks import all_limits, last, limits, provokes, requirement, requirements
 from cbspec_conformance.target.capacity import FULL, REFUSED_TUNNELS, LimitKey
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -28,12 +28,14 @@ _KEYS: dict[str, LimitKey] = {
 }
 
 
+@limits("tunnel_limit", "connection_limit")
 @requirements("CB-LIM-001", "CB-LIM-011")
 def test_whole_limit_is_served(relay: RelayUnderTest, identifier: str) -> None:
     """Use as much as the profile declares: tunnels on one connection, or connections at the same time."""
     _whole_limit_served(relay, _KEYS[identifier])
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-002")
 def test_one_tunnel_more(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then request another tunnel three times."""
@@ -44,8 +46,9 @@ def test_one_tunnel_more(relay: RelayUnderTest) -> None:
             refusals.tunnel_refused(relay, session)
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-003")
-@pytest.mark.parametrize("kind", [*REFUSED_TUNNELS, pytest.param("failed transfer", marks=alone)])
+@pytest.mark.parametrize("kind", [*REFUSED_TUNNELS, pytest.param("failed transfer", marks=provokes("transfer_failed"))])
 def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
     """Request as many invalid or unreachable tunnels as the limit allows, then use up the whole limit."""
     tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
@@ -79,6 +82,7 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
                 return
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-003")
 def test_tunnels_refused_before_auth_do_not_count(relay: RelayUnderTest) -> None:
     """Request as many tunnels before auth as the limit allows, then use up the whole limit after auth."""
@@ -96,6 +100,7 @@ def test_tunnels_refused_before_auth_do_not_count(relay: RelayUnderTest) -> None
         relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL))
 
 
+@all_limits("tunnel_limit")
 @requirement("CB-LIM-003")
 def test_tunnels_refused_for_the_rate_do_not_count(relay: RelayUnderTest) -> None:
     """Request tunnels above a tenant's rate, then as many below it as the tenant's limit still allows."""
@@ -120,6 +125,7 @@ def test_tunnels_refused_for_the_rate_do_not_count(relay: RelayUnderTest) -> Non
         relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL))
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-004")
 def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use up one tenant's limit; another tenant opens one tunnel more than that, as far as its own limit allows."""
@@ -139,6 +145,7 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     relay.soon(open_theirs)
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-004")
 def test_refused_tunnels_count_for_no_other_tenant(relay: RelayUnderTest) -> None:
     """Request a tunnel in the name of a tenant with a limit as another tenant, then use up the whole limit."""
@@ -152,6 +159,7 @@ def test_refused_tunnels_count_for_no_other_tenant(relay: RelayUnderTest) -> Non
     relay.soon(lambda: refusals.served_tunnels(relay, tenant, limit))
 
 
+@limits("tunnel_limit", "connection_limit")
 @requirements("CB-LIM-004", "CB-LIM-013")
 def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
     """Another tenant takes as much as the limit, as far as its own allows; then use up the first tenant's limit."""
@@ -167,6 +175,7 @@ def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
     _whole_limit_served(relay, key)
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-005")
 @pytest.mark.parametrize("second", ["plain", "websocket", "address", "closed"])
 def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str) -> None:
@@ -187,6 +196,7 @@ def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str
     refusals.tunnel_refused(relay, first if second == "closed" else other)
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-005")
 @pytest.mark.parametrize("event", ["none", "close"])
 def test_tunnels_of_two_connections_add_up(relay: RelayUnderTest, event: str) -> None:
@@ -212,6 +222,7 @@ _EVENTS = {
 }
 
 
+@limits("connection_limit")
 @requirement("CB-LIM-012")
 @pytest.mark.parametrize("event", ["none", *_EVENTS, "websocket", "address"])
 def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
@@ -255,6 +266,7 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
             raise
 
 
+@limits("connection_limit")
 @requirement("CB-LIM-013")
 def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use up one tenant's limit; a connection of another tenant authenticates and opens a tunnel."""
@@ -264,6 +276,7 @@ def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     judge.accepted(request_tunnel(relay, relay.greeted(), other), FULL)
 
 
+@limits("tunnel_limit", "connection_limit")
 @requirements("CB-LIM-006", "CB-LIM-014")
 @pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
 def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> None:
@@ -294,6 +307,7 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
 # all below the limit are served.
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-002")
 def test_tunnels_at_once(relay: RelayUnderTest) -> None:
     """Request two tunnels more than the limit in one TLS record; at most the limit may be opened."""
@@ -303,6 +317,7 @@ def test_tunnels_at_once(relay: RelayUnderTest) -> None:
         _one_connection(relay, tenant, limit)
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-005")
 def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
     """Request more tunnels than the limit on two connections at once; together they may open at most the limit."""
@@ -316,6 +331,7 @@ def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
         relay.room.close_sessions()
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-005")
 def test_tunnels_whose_answers_wait(relay: RelayUnderTest) -> None:
     """Request as many tunnels as the limit, read nothing, and request as many on another connection.
@@ -339,6 +355,7 @@ def test_tunnels_whose_answers_wait(relay: RelayUnderTest) -> None:
     _at_most_held(limit, [other, first], exchanges)
 
 
+@limits("connection_limit")
 @requirement("CB-LIM-012")
 def test_connections_at_once(relay: RelayUnderTest) -> None:
     """Authenticate two connections more than the limit at once, then request a tunnel on those that were accepted.
@@ -429,6 +446,7 @@ def _without_rate(limited: tuple[Tenant, int]) -> tuple[Tenant, int]:
 # ------------------------------------------------------------------ open points
 
 
+@limits("connection_limit")
 @requirement("CB-LIM-101")
 def test_step_of_the_connection_limit(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then send hello, auth and a tunnel_info on another connection."""
@@ -439,6 +457,7 @@ def test_step_of_the_connection_limit(relay: RelayUnderTest) -> None:
     relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, FULL)}")
 
 
+@limits("connection_limit")
 @requirement("CB-LIM-102")
 def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
     """Send auths with an invalid signature on as many connections as the limit, then a valid one on another.
@@ -457,6 +476,7 @@ def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
     relay.log.saw("not counted" if seen == ACCEPTED else f"counted: {seen}")
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-103")
 def test_limit_or_validation_first(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then send a tunnel_info with a negative port."""
@@ -466,6 +486,7 @@ def test_limit_or_validation_first(relay: RelayUnderTest) -> None:
     relay.log.saw(reaction(exchange, FULL))
 
 
+@limits("tunnel_limit")
 @requirement("CB-LIM-104")
 def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     """Open a tunnel, send the same tunnel_info again, and count how many other tunnels the limit still allows."""

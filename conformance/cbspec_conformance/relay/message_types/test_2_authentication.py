@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -338,7 +337,7 @@ def _leeway(relay: RelayUnderTest) -> int:
 
 def _await_expiry(relay: RelayUnderTest, expires: int) -> None:
     """Wait until a relay that compares whole seconds finds the token expired too."""
-    time.sleep(max(0.0, expires - relay.tokens.now()) + 1.05)
+    relay.clock.sleep(max(0.0, expires - relay.tokens.now()) + 1.05)
 
 
 @requirement("CB-AUT-111")

@@ -24,22 +24,25 @@ from cbspec_conformance.relay.error_codes.refusals import connection_after_error
 from cbspec_conformance.relay.message_types import test_2_authentication, test_3_tunnel_management
 from cbspec_conformance.relay.notes import test_multi_tenancy
 from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
-from cbspec_conformance.runner.marks import alone, last, requirement, requirements
+from cbspec_conformance.runner.marks import last, limits, provokes, rates, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_CAUSES: dict[str, Callable[[RelayUnderTest], object]] = {
-    "tenant's tunnels": test_tenant_limit_exceeded.test_one_tunnel_more,
-    "relay's connections": test_connection_limit_reached.test_one_connection_more,
-    "buffer pool": lambda relay: test_buffer_pool_exhausted.test_one_tunnel_more(relay, "same connection"),
-    "unavailable": test_server_unavailable.test_unavailable_relay_does_not_serve,
-    "transfer": test_data_transfer_failed.test_failed_transfer,
-    "address": test_ip_not_allowed.test_address_outside_the_list,
-    "rate": test_rate_limit_exceeded.exceed_again,
-    "token": lambda relay: test_2_authentication.test_forged_tokens_are_refused(relay, "CB-AUT-005"),
-    "tenant": lambda relay: test_multi_tenancy.test_token_of_no_tenant(relay, "CB-TEN-002"),
-    "port": lambda relay: test_3_tunnel_management.test_invalid_member_is_refused(relay, "CB-TUN-010"),
+_CAUSES: dict[str, tuple[Callable[[RelayUnderTest], object], pytest.MarkDecorator | tuple[()]]] = {
+    "tenant's tunnels": (test_tenant_limit_exceeded.test_one_tunnel_more, limits("tunnel_limit")),
+    "relay's connections": (test_connection_limit_reached.test_one_connection_more, provokes("connection_limit")),
+    "buffer pool": (
+        lambda relay: test_buffer_pool_exhausted.test_one_tunnel_more(relay, "same connection"),
+        provokes("buffer_pool"),
+    ),
+    "unavailable": (test_server_unavailable.test_unavailable_relay_does_not_serve, provokes("unavailable")),
+    "transfer": (test_data_transfer_failed.test_failed_transfer, provokes("transfer_failed")),
+    "address": (test_ip_not_allowed.test_address_outside_the_list, ()),
+    "rate": (test_rate_limit_exceeded.exceed_again, rates(0)),
+    "token": (lambda relay: test_2_authentication.test_forged_tokens_are_refused(relay, "CB-AUT-005"), ()),
+    "tenant": (lambda relay: test_multi_tenancy.test_token_of_no_tenant(relay, "CB-TEN-002"), ()),
+    "port": (lambda relay: test_3_tunnel_management.test_invalid_member_is_refused(relay, "CB-TUN-010"), ()),
 }
-"""Causes of errors that no single request draws, or with codes of their own: the cases about those codes."""
+"""Causes of errors that no single request draws, or with codes of their own: those codes' cases, with their marks."""
 
 
 @requirements("CB-ERR-001", "CB-ERR-002", "CB-ERR-003", "CB-ERR-004")
@@ -93,16 +96,15 @@ def test_message_quotes_no_token(relay: RelayUnderTest, kind: str) -> None:
 
 
 @last
-@alone
-@requirements("CB-ERR-001", "CB-ERR-002", "CB-ERR-004", "CB-MSG-003")
-@pytest.mark.parametrize("cause", list(_CAUSES))
-def test_errors_of_every_cause_are_well_formed(relay: RelayUnderTest, cause: str, identifier: str) -> None:
+@requirement("CB-ERR-001")
+@pytest.mark.parametrize("cause", [pytest.param(cause, marks=mark) for cause, (_, mark) in _CAUSES.items()])
+def test_errors_of_every_cause_are_well_formed(relay: RelayUnderTest, cause: str) -> None:
     """Cause errors by limits, rates and conditions; each has a known type, a listed code and a message."""
     try:
         with contextlib.suppress(Broken):  # the cause's own requirement judges it
-            _CAUSES[cause](relay)
+            _CAUSES[cause][0](relay)
     finally:
-        relay.log.judge_invariant(identifier)
+        relay.log.judge_invariant("CB-ERR-001")
 
 
 @requirement("CB-ERR-101")

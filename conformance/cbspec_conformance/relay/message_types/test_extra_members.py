@@ -19,7 +19,7 @@ from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.error_codes.refusals import fill_tunnels, limit_holds, limited_tenant
 from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.runner.marks import limits, requirement
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -200,6 +200,7 @@ def test_bad_tunnel_with_more_members(relay: RelayUnderTest, kind: str) -> None:
 _BAD_PORT = {"remote_port": 70_000}
 
 
+@limits("tunnel_limit")
 @requirement("CB-TUN-014")
 @pytest.mark.parametrize("where", ["auth", "tunnel_info"])
 def test_members_lift_no_limit(relay: RelayUnderTest, where: str) -> None:

@@ -15,8 +15,9 @@ from cbspec.tokens.jws import CompactJws, dump
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.client_hello import client_hello
-from cbspec_conformance.probe.session import ProbeSession, frames, spell
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.texts import frames, spell
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.requests import UNREAD, every_byte, reading_little, with_tunnel
 from cbspec_conformance.runner.marks import last, requirement, requirements

@@ -38,7 +38,7 @@ from cbspec_conformance.relay.requests import (
     with_tunnel_and_heartbeat,
 )
 from cbspec_conformance.relay.upgrade import BEAT
-from cbspec_conformance.runner.marks import alone, requirement, requirements
+from cbspec_conformance.runner.marks import provokes, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
@@ -360,7 +360,7 @@ def test_request_after_a_refused_one(relay: RelayUnderTest) -> None:
         raise Broken("a heartbeat_response after the error", seen, exchange)
 
 
-@alone
+@provokes("transfer_failed")
 @requirement("CB-MSG-010")
 def test_request_after_a_dialled_tunnel(relay: RelayUnderTest) -> None:
     """Send a tunnel_info whose remote end the relay dials, and a heartbeat, in one TLS record; expect both answers."""

@@ -18,7 +18,8 @@ from websockets.frames import Opcode
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.observing import OPEN, reaction
-from cbspec_conformance.probe.session import ProbeSession, spell
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.texts import spell
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.record.exchange import Exchange

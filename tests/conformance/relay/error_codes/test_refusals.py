@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from unittest.mock import MagicMock, Mock
+from unittest.mock import Mock
 
 import pytest
 
 from cbspec.profile.profile import Profile, Tenant
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.errors import Broken, Inconclusive, KitError, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.relay.error_codes.refusals import (
     attempt,
@@ -21,7 +21,6 @@ from cbspec_conformance.relay.error_codes.refusals import (
     tunnel_refused,
 )
 from cbspec_conformance.target.connector import WebSocketRefused
-from cbspec_conformance.target.locks import Locks
 from tests.conformance.conftest import MakeTarget
 
 CODE = "server_unavailable"
@@ -68,16 +67,11 @@ def test_a_tunnel_beyond_the_limit_is_named(simulated: Profile, make_target: Mak
     assert seen.request.meant == "tunnel 3 of 2"
 
 
-def test_limits_stay_reserved_until_the_case_ends(
-    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock = MagicMock()
-    monkeypatch.setattr(Locks, "limits", lambda _: lock)
+def test_a_limit_without_a_reservation_is_an_error_of_the_kit(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     tenant, _ = limited_tenant(target, "tunnel_limit")
-    for _ in range(2):
+    target.room.reserved = frozenset({tenant.id})
+    target.authenticated(tenant)
+    target.room.reserved = frozenset({"another"})
+    with pytest.raises(KitError, match=tenant.id):
         target.authenticated(tenant)
-        target.room.close_sessions()
-    assert (lock.__enter__.call_count, lock.__exit__.call_count) == (1, 0)
-    target.close()
-    assert lock.__exit__.call_count == 1

@@ -1,0 +1,70 @@
+"""Which case may begin while others run: a pure state machine, without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cbspec_conformance.runner.reservations import Needs
+
+
+class Schedule:
+    """The cases of a run: waiting, running, and waiting for the relay alone.
+
+    Cases with a name in common run one after the other in their order, so none overtakes another (the locks are fair).
+    A case that needs the relay alone begins when no other runs. Those of a stage begin after all of the stage before.
+
+    Arguments: `needs` and `stages` of each case, in the order of the report. Cases of a stage that need the relay alone
+    come last in it.
+    """
+
+    def __init__(self, needs: Sequence[Needs], stages: Sequence[int]) -> None:
+        self._needs = needs
+        self._stages = stages
+        order = range(len(needs))
+        # Cases with names wait for each other, so they are the longest chains and begin first.
+        self._waiting = sorted(order, key=lambda case: (stages[case], needs[case].alone, not needs[case].names))
+        self._running: set[int] = set()
+        self._asking: list[int] = []
+        self._alone: int | None = None
+
+    @property
+    def left(self) -> int:
+        """The number of cases that have not ended."""
+        return len(self._waiting) + len(self._running)
+
+    def begin(self) -> int | None:
+        """Return a case that may begin now, which counts as running from here on, or None."""
+        if self._alone is not None or self._asking or not self._waiting:
+            return None
+        stage = self._stages[self._waiting[0]]
+        if any(self._stages[case] != stage for case in self._running):
+            return None
+        taken = {name for case in self._running for name in self._needs[case].names}
+        for case in self._waiting:
+            needs = self._needs[case]
+            if self._stages[case] != stage or (needs.alone and self._running):
+                return None
+            if not needs.names & taken:
+                self._waiting.remove(case)
+                self._running.add(case)
+                self._alone = case if needs.alone else None
+                return case
+            taken |= needs.names
+        return None
+
+    def ask(self, case: int) -> None:
+        """Record that a running case, which uses nothing of the relay meanwhile, waits for the relay alone."""
+        self._asking.append(case)
+
+    def grant(self) -> int | None:
+        """Return a case that has asked and gets the relay alone from here on, or None."""
+        if self._alone is not None or not self._asking or self._running - {*self._asking}:
+            return None
+        self._alone = self._asking.pop(0)
+        return self._alone
+
+    def end(self, case: int) -> None:
+        """Record that a case ended."""
+        self._running.discard(case)
+        self._asking = [each for each in self._asking if each != case]
+        self._alone = None if self._alone == case else self._alone

@@ -1,0 +1,73 @@
+"""How many cases run at the same time, by the relay's distance and by what it serves at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from math import ceil
+from typing import Final
+
+from cbspec.profile.profile import Profile
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.waits import at_once
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.relay import RelayUnderTest
+
+_BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1)), (0.01, 8), (0.03, 16))
+_MOST: Final = 32
+"""Cases at the same time for the seconds of a round trip: up to each, and beyond."""
+
+_CONNECTIONS_OF_A_CASE: Final = 4
+_TUNNELS_OF_A_CASE: Final = 3  # on average; a case that meets a full pool begins again alone
+_SPARE: Final = 8  # connections: some cases open several
+_GAIN: Final = 2.0  # how much faster requests must be served at once than one by one
+_SLOW: Final = 0.05  # seconds of an answer above which the relay's own time matters more than this machine's
+
+
+def jobs_for(target: RelayUnderTest, facts: Facts) -> int:
+    """Return the number of cases to run at the same time: 1 if the relay serves connections one after the other."""
+    if facts.auth or facts.latency.fastest == 0.0:
+        return 1
+    wanted = next((count for seconds, count in _BY_DISTANCE if facts.latency.fastest < seconds), _MOST)
+    wanted = jobs_within(target.profile, wanted)
+    if (bound := target.profile.target.requests_per_second) is not None:
+        wanted = min(wanted, ceil(bound * facts.latency.fastest) + 1)  # more would only wait for their turn
+    if wanted == 1:
+        return 1
+    limit = target.profile.target.connections_at_once or target.profile.relay.connection_limit
+    connections = min(wanted + _SPARE, limit or wanted + _SPARE)
+    began = target.clock.monotonic()
+    served = _served_at_once(target, connections)
+    taken = target.clock.monotonic() - began
+    target.close()
+    if served < connections:
+        return min(wanted, max(1, served // _CONNECTIONS_OF_A_CASE))
+    one_by_one = connections * (facts.latency.handshake + facts.latency.hello)
+    return 1 if facts.latency.fastest > _SLOW and one_by_one < _GAIN * taken else wanted
+
+
+def jobs_within(profile: Profile, wanted: int) -> int:
+    """Return the number of cases that may run at once by the limits that the profile declares."""
+    target, relay = profile.target, profile.relay
+    limits = (
+        (target.connections_at_once, _CONNECTIONS_OF_A_CASE),
+        (relay.connection_limit, _CONNECTIONS_OF_A_CASE),
+        (relay.buffer_pool, _TUNNELS_OF_A_CASE),
+    )
+    return max(1, min([wanted, *(limit // each for limit, each in limits if limit is not None)]))
+
+
+def _served_at_once(target: RelayUnderTest, count: int) -> int:
+    """Return the number of connections whose hello is accepted while all of them are open."""
+
+    def hello() -> bool:
+        with contextlib.suppress(Unreachable, HandshakeFailure, Inconclusive, NotExercised, RateLimited):
+            session: ProbeSession = target.connect(judged=False)
+            return judge.served(session.hello())
+        return False
+
+    return sum(at_once([hello] * count))
