@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from tests.adequacy import orders
 from tests.adequacy.matrix import MatrixRow, summary, write
-from tests.adequacy.orders import chosen as chosen_for_orders
-from tests.adequacy.orders import compare_orders
 from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
 
@@ -34,15 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--whole", action="store_true", help="judge deviations by all cases, to see what else is blamed"
     )
     parser.add_argument("--orders", action="store_true", help="judge a sample in several random orders instead")
+    parser.add_argument("--at-once", action="store_true", help="judge a sample with 1, 8 and 32 cases at once instead")
     args = parser.parse_args(arguments)
     everything = subjects(everywhere=args.everywhere or args.match is not None)
     patterns = args.match or ["*"]
     chosen = [each for each in everything if any(fnmatch.fnmatch(each.id, pattern) for pattern in patterns)]
     if not chosen or args.jobs < 1:
         parser.error(f"no relay is called {' or '.join(patterns)}" if args.jobs > 0 else "--jobs must be 1 or more")
-    if args.orders:
-        sample = chosen if args.match else list(chosen_for_orders(chosen))
-        return 1 if compare_orders(fork_server(), sample, args.jobs) else 0
+    if args.orders or args.at_once:
+        runs = orders.ORDERS if args.orders else orders.AT_ONCE
+        sample = chosen if args.match else list(orders.chosen(chosen, runs))
+        return 1 if orders.compare(fork_server(), sample, args.jobs, runs) else 0
     rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs, whole=args.whole)
     print(f"\n{summary(rows)}")
     if not (args.match or args.transport or args.everywhere or args.whole):

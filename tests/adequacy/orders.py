@@ -1,6 +1,7 @@
-"""`make adequacy ARGS=--orders`: the same relay judged several times without a restart gets the same verdicts.
+"""The same relay judged several times without a restart gets the same verdicts.
 
-Each time the order is another random one, and one process or four judge the relay.
+`make adequacy ARGS=--orders`: each time in another random order, by one process, four of xdist's, or four at once.
+`make adequacy ARGS=--at-once`: with one case at a time, eight, and thirty-two.
 """
 
 from __future__ import annotations
@@ -16,24 +17,28 @@ from typing import Any
 from tests.adequacy.runs import SUITE, NoResults, relay, results
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 
-RUNS = ((), ("-n", "4"), ())
+Runs = Sequence[Sequence[str]]
 """The options of the runs of one relay."""
 
-_CHOSEN = {SubjectKind.CLEAN: 1, SubjectKind.VARIANT: 10, SubjectKind.DEVIATION: 30}
+ORDERS: Runs = (("--shuffle=1", "--jobs", "1"), ("--shuffle=2", "-n", "4"), ("--shuffle=3", "--jobs", "4"))
+AT_ONCE: Runs = (("--jobs", "1"), ("--jobs", "8"), ("--jobs", "32"))
+
+_FEW = {SubjectKind.CLEAN: 1, SubjectKind.VARIANT: 10, SubjectKind.DEVIATION: 30}
+_MANY = {SubjectKind.CLEAN: 1, SubjectKind.VARIANT: 1000, SubjectKind.DEVIATION: 100}
 
 
-def chosen(subjects: Sequence[Subject]) -> Iterator[Subject]:
-    """Yield a fixed sample, evenly spread over the catalogue."""
-    for kind, count in _CHOSEN.items():
+def chosen(subjects: Sequence[Subject], runs: Runs) -> Iterator[Subject]:
+    """Yield a fixed sample for some runs, evenly spread over the catalogue."""
+    for kind, count in (_FEW if runs is ORDERS else _MANY).items():
         those = [each for each in subjects if each.kind is kind and each.id not in WAITED_FOR]
         yield from those[:: max(1, len(those) // count)][:count]
 
 
-def compare_orders(context: ForkServerContext, subjects: Sequence[Subject], jobs: int) -> int:
-    """Judge each relay in several orders, print each result, and return how many relays got different verdicts."""
+def compare(context: ForkServerContext, subjects: Sequence[Subject], jobs: int, options: Runs) -> int:
+    """Judge each relay several times, print each result, and return how many relays got different verdicts."""
     different = 0
     with ThreadPoolExecutor(jobs) as pool:
-        runs = {pool.submit(_differences, context, subject): subject for subject in subjects}
+        runs = {pool.submit(_differences, context, subject, options): subject for subject in subjects}
         for number, done in enumerate(as_completed(runs), start=1):
             subject, found = runs[done], done.result()
             different += bool(found)
@@ -42,21 +47,21 @@ def compare_orders(context: ForkServerContext, subjects: Sequence[Subject], jobs
     return different
 
 
-def _differences(context: ForkServerContext, subject: Subject) -> list[str]:
-    """Return the requirements whose result depends on the order, each with its results, or the reason for no result."""
+def _differences(context: ForkServerContext, subject: Subject, options: Runs) -> list[str]:
+    """Return the requirements with different results, each with its results, or the reason for no result."""
     with tempfile.TemporaryDirectory(prefix="cbspec-orders-") as name:
         try:
             with relay(context, Path(name), [subject]) as profile:
-                return _different(list(_runs(context, Path(name), profile)))
+                return _different(list(_runs(context, Path(name), profile, options)))
         except NoResults as reason:
             return [str(reason)]
 
 
-def _runs(context: ForkServerContext, folder: Path, profile: Path) -> Iterator[Mapping[str, str]]:
-    for seed, options in enumerate(RUNS, start=1):
-        of_one = folder / str(seed)
+def _runs(context: ForkServerContext, folder: Path, profile: Path, options: Runs) -> Iterator[Mapping[str, str]]:
+    for number, own in enumerate(options):
+        of_one = folder / str(number)
         of_one.mkdir()
-        arguments = ("--target-profile", str(profile), "--effort", "quick", f"--shuffle={seed}", *options, str(SUITE))
+        arguments = ("--target-profile", str(profile), "--effort", "quick", *own, str(SUITE))
         yield _outcomes(results(context, of_one, *arguments))
 
 
