@@ -68,6 +68,7 @@ $(VENV)/.mutation: $(READY)
 
 bench: $(VENV)/.bench ## Compare speed and memory with similar programs; writes docs/benchmarks.md (ARGS="--rounds 3")
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.distance
 
 fuzz: $(READY) ## Fuzz the layers without I/O: a million cases (ARGS="--cases 100000 --target framing")
 	$(BIN)/python -m tests.fuzz $(ARGS)

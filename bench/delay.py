@@ -85,6 +85,8 @@ class DelayingProxy:
             await asyncio.gather(
                 self._carry(reader, onward[1], from_client=True), self._carry(onward[0], writer, from_client=False)
             )
+        except asyncio.CancelledError:  # the proxy ends
+            writer.transport.abort()
         finally:
             self.traffic.open -= 1
 
@@ -147,6 +149,8 @@ async def _main(host: str, port: int, path: Path) -> None:
     async with server:
         await ended.wait()
     print(proxy.traffic, flush=True)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
