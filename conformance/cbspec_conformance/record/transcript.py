@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from cbspec_conformance.record.conclusions import Conclusion, Entry
 from cbspec_conformance.record.cost import Cost, Timekeeper
@@ -117,7 +117,7 @@ class Waited(Entry):
 _LONG: Final = 1.0  # seconds of a wait during which a relay may have paused
 
 
-def is_long(record: object) -> bool:
+def is_long(record: object) -> TypeGuard[Waited]:
     """Whether a record is that of a long wait for nothing."""
     return isinstance(record, Waited) and record.seconds >= _LONG
 

@@ -15,6 +15,7 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.record.transcript import is_long
 from cbspec_conformance.runner.outcomes import TimeUp
 from cbspec_conformance.runner.reservations import Needs
 from cbspec_conformance.target.capacity import explained
@@ -55,15 +56,27 @@ class Attempts:
             with turn:
                 try:
                     self.judge()
-                except (NeedsAlone, Inconclusive):
-                    if not shared:
+                except (NeedsAlone, Inconclusive) as error:
+                    if not shared or (self._waits_were_seen_alone and not isinstance(error, NeedsAlone)):
                         raise
                     relay.log.begin_again()
                     shared = False
                 else:
                     return
                 finally:
+                    if not relay.room.shared:
+                        relay.shared.silent_alone |= self._long_waits
                     relay.close()
+
+    @property
+    def _long_waits(self) -> set[str]:
+        """What the case waited for in vain."""
+        return {record.what for record in self._relay.transcript.records if is_long(record)}
+
+    @property
+    def _waits_were_seen_alone(self) -> bool:
+        """Whether the case waited in vain, but only for what never came while no other case ran either."""
+        return bool(self._long_waits) and self._long_waits <= self._relay.shared.silent_alone
 
     def judge(self) -> None:
         """Run the case, and repeat it as long as a repetition can bring a verdict."""
@@ -82,15 +95,19 @@ class Attempts:
         self._life.look(relay)
 
     def _unless_paused(self) -> None:
-        """Run the case, and once more if it found something while the relay may have paused as a whole."""
+        """Run the case, and once more if it found something while the relay may have paused as a whole.
+
+        A missing answer counts only if no other case may have delayed it.
+        """
         relay, found = self._relay, None
         try:
             self._unless_limited()
         except _RELAYS as error:
             found = error
-        if (found is not None or relay.log.blames) and relay.paused() and relay.resumes():
-            if relay.room.shared:
-                raise NeedsAlone("the relay paused")
+        blames = found is not None or relay.log.blames
+        if blames and relay.room.shared and not self._long_waits <= relay.shared.silent_alone:
+            raise NeedsAlone("a long wait for nothing")
+        if blames and relay.paused() and relay.resumes():
             relay.log.begin_again()
             self._unless_limited()
         elif found is not None:

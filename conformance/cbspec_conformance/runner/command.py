@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT [OPTION ...]",
         help="address of the relay (default: an embedded simulator) and options of the suite or of pytest, for example "
         "--target-profile FILE, --transport websocket, --only CB-TUN-004, --wait 10, --max-time 60, --fail-on should, "
-        "--require-all, --junit-xml FILE, --effort thorough, -n 2",
+        "--require-all, --junit-xml FILE, --effort thorough, --jobs 4",
     )
 
 

@@ -67,7 +67,12 @@ def add_options(parser: pytest.Parser) -> None:
     add("--shuffle", type=_seed, nargs="?", const="random", metavar="SEED", help=shuffled)
     add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
     add("--exchanges", type=_count, default=1, metavar="N", help="exchanges to show for each requirement (default: 1)")
-    add("--jobs", type=_count, metavar="N", help="cases to run at the same time")
+    add(
+        "--jobs",
+        type=_count,
+        metavar="N",
+        help="cases to run at once (default: by the relay's distance and limits)",
+    )
     add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")

@@ -336,6 +336,7 @@ def keeps_room(relay: RelayUnderTest, requirement: str, keys: Sequence[LimitKey]
     A control: a close in order loses none, and the relay gives room back in time.
     """
     ledger, found = relay.shared.ledger, tenants_limits(relay, keys)
+    relay.needs.served("tunnel_info")  # each attempt could cost a time-out
     if not found:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
     for limit in found:

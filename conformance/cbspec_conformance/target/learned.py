@@ -9,7 +9,7 @@ from cbspec_conformance.target.relay import SharedParts
 _LEARNED: Final = {
     "tempo": ("closing_after", "silent", "rate_struck", "roomless", "late", "calibrated"),
     "ledger": ("whole", "pause", "searched", "cleared"),
-    "": ("rates_used", "rates_exceeded", "limited_always"),
+    "": ("rates_used", "rates_exceeded", "limited_always", "silent_alone"),
 }
 """The attributes of parts ("": the shared object itself) that a later case uses. All only grow, but the dictionary."""
 

@@ -13,6 +13,9 @@ from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.waits import at_once
 
+_SALT = b"s38"
+"""Of 220 values, the one with the shortest longest chain of the present cases: 474 round trips, and 674 without one."""
+
 
 def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:
     """Return the tenant with a limit that a case uses, if the profile has one.
@@ -22,7 +25,7 @@ def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:
     """
     found = profile.tenants_with(key)
     alike = [tenant for tenant in found if len(tenant.features) == len(found[0].features)]
-    return (alike[crc32(case.encode()) % len(alike)],) if alike else ()
+    return (alike[crc32(_SALT + case.encode()) % len(alike)],) if alike else ()
 
 
 def rated(profile: Profile, number: int | None) -> Tenant:

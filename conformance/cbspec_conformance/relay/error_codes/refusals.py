@@ -36,6 +36,7 @@ def fillable(limit: int, key: str) -> int:
 
 def limited_tenant(relay: RelayUnderTest, key: LimitKey) -> tuple[Tenant, int]:
     """Return a tenant with a limit, and the limit."""
+    relay.needs.served("tunnel_info")  # each attempt could cost a time-out
     for tenant in assigned(relay.profile, key, relay.case):
         return tenant, fillable(getattr(tenant, key), f"tenants.{key}")
     raise NotExercised(f"give tenants.{key} (for a tenant of its own)")
@@ -145,7 +146,8 @@ def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> Non
     """Check that `count` connections of a tenant are served at the same time, and close them."""
     sessions = hold(count, lambda: _occupy(relay, tenant))
     try:
-        at_once([partial(_beats, each) for each in sessions])
+        if not relay.facts.heartbeat:  # otherwise, the tunnel that each has opened must do
+            at_once([partial(_beats, each) for each in sessions])
     finally:
         close_all(sessions)
 

@@ -229,6 +229,7 @@ def _rated(relay: RelayUnderTest, number: int | None, *, again: bool = False, ow
     Several are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
     together. A case that may find the rate in use gets it `again`, and the use is recorded.
     """
+    relay.needs.served("heartbeat")
     tenant = room.rated(relay.profile, number)
     rated = _Rated(relay, tenant, _rate_of(tenant))
     if own and not rated.account:

@@ -63,7 +63,9 @@ _UNUSUAL: dict[str, dict[str, dict[str, Any]]] = {
 @requirement("CB-AUT-001")
 def test_valid_token_is_accepted(relay: RelayUnderTest) -> None:
     """Send a valid token after hello. If the relay accepts no token at all, the case is inconclusive."""
-    judge.accepted(relay.authenticate(relay.greeted(), relay.tenant))
+    session = relay.greeted()
+    session.assume(tenant=relay.tenant.id)
+    judge.accepted(session.ask(relay.request("auth")))
 
 
 @requirements("CB-AUT-002", "CB-AUT-003", "CB-AUT-004")

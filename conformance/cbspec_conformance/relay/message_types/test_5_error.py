@@ -27,7 +27,9 @@ from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
 from cbspec_conformance.runner.marks import last, limits, provokes, rates, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_CAUSES: dict[str, tuple[Callable[[RelayUnderTest], object], pytest.MarkDecorator | tuple[()]]] = {
+_CAUSES: dict[
+    str, tuple[Callable[[RelayUnderTest], object], pytest.MarkDecorator | tuple[pytest.MarkDecorator, ...]]
+] = {
     "tenant's tunnels": (test_tenant_limit_exceeded.test_one_tunnel_more, limits("tunnel_limit")),
     "relay's connections": (test_connection_limit_reached.test_one_connection_more, provokes("connection_limit")),
     "buffer pool": (
@@ -37,7 +39,7 @@ _CAUSES: dict[str, tuple[Callable[[RelayUnderTest], object], pytest.MarkDecorato
     "unavailable": (test_server_unavailable.test_unavailable_relay_does_not_serve, provokes("unavailable")),
     "transfer": (test_data_transfer_failed.test_failed_transfer, provokes("transfer_failed")),
     "address": (test_ip_not_allowed.test_address_outside_the_list, ()),
-    "rate": (test_rate_limit_exceeded.exceed_again, rates(0)),
+    "rate": (test_rate_limit_exceeded.exceed_again, (rates(0), last)),
     "token": (lambda relay: test_2_authentication.test_forged_tokens_are_refused(relay, "CB-AUT-005"), ()),
     "tenant": (lambda relay: test_multi_tenancy.test_token_of_no_tenant(relay, "CB-TEN-002"), ()),
     "port": (lambda relay: test_3_tunnel_management.test_invalid_member_is_refused(relay, "CB-TUN-010"), ()),
@@ -95,7 +97,6 @@ def test_message_quotes_no_token(relay: RelayUnderTest, kind: str) -> None:
         raise NotExercised("the relay sends no error in answer to a text that is not JSON")
 
 
-@last
 @requirement("CB-ERR-001")
 @pytest.mark.parametrize("cause", [pytest.param(cause, marks=mark) for cause, (_, mark) in _CAUSES.items()])
 def test_errors_of_every_cause_are_well_formed(relay: RelayUnderTest, cause: str) -> None:
