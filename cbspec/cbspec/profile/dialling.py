@@ -32,10 +32,11 @@ class Address:
 
 
 Ready = Callable[[Mapping[int, int], float], list[int]]
-"""Waits some seconds for events of `select.poll` on descriptors, and returns the descriptors that have some."""
+"""Waits as the function `ready` does."""
 
 
-def _ready(events: Mapping[int, int], seconds: float) -> list[int]:
+def ready(events: Mapping[int, int], seconds: float) -> list[int]:
+    """Wait at most some seconds for events of `select.poll` on descriptors; return the descriptors that have some."""
     poller = select.poll()
     for descriptor, mask in events.items():
         poller.register(descriptor, mask)
@@ -48,7 +49,7 @@ class Dialler:
     Arguments: `ready` waits for sockets.
     """
 
-    def __init__(self, ready: Ready = _ready) -> None:
+    def __init__(self, ready: Ready = ready) -> None:
         self._ready = ready
         self.kept: dict[tuple[str, int], str] = {}
         self._many: set[tuple[str, int]] = set()

@@ -6,14 +6,14 @@ one gives the others their turn. Nothing else switches, so a step needs no locks
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import ceil
 from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
+
+from cbspec.profile import dialling
 
 _Made = TypeVar("_Made")
 
@@ -39,18 +39,15 @@ class _Group:
 
     def resume(self) -> None:
         """Wait until some steps can go on, and let them."""
-        poller, wanted = select.poll(), dict[int, int]()
+        wanted = dict[int, int]()
         for _, events in self.waiting.values():
             for descriptor, mask in events.items():
                 wanted[descriptor] = wanted.get(descriptor, 0) | mask
-        for descriptor, mask in wanted.items():
-            poller.register(descriptor, mask)
-        now = time.monotonic()
         first = min(deadline for deadline, _ in self.waiting.values())
-        ready = {descriptor for descriptor, _ in poller.poll(max(0, ceil((first - now) * 1000)))}
+        woken = {*dialling.ready(wanted, max(0.0, first - time.monotonic()))}
         now = time.monotonic()
         for step, (deadline, events) in list(self.waiting.items()):
-            found = [descriptor for descriptor in events if descriptor in ready]
+            found = [descriptor for descriptor in events if descriptor in woken]
             if found or deadline <= now:
                 del self.waiting[step]
                 step.switch(found)
@@ -98,12 +95,7 @@ def at_once(steps: Sequence[Callable[[], _Made]]) -> list[_Made]:
 
 def ready(events: Events, seconds: float) -> list[int]:
     """Wait at most some seconds for events; return the descriptors that have some."""
-    if _groups:
-        return _groups[0].wait(events, seconds)
-    poller = select.poll()
-    for descriptor, mask in events.items():
-        poller.register(descriptor, mask)
-    return [descriptor for descriptor, _ in poller.poll(ceil(seconds * 1000))]
+    return _groups[0].wait(events, seconds) if _groups else dialling.ready(events, seconds)
 
 
 class YieldingClock:
