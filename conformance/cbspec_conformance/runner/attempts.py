@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
-from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NoRoom, RateLimited
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
@@ -22,9 +21,7 @@ from cbspec_conformance.target.capacity import explained
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Turns
 from cbspec_conformance.target.relay import RelayUnderTest
-
-_WIDE: Final = 50
-"""The least size of a buffer pool that connections closed a moment ago never exhaust."""
+from cbspec_conformance.target.room import is_narrow
 
 _RELAYS: Final = (Broken, Inconclusive, Unreachable, HandshakeFailure)  # errors that a relay can cause
 
@@ -52,7 +49,7 @@ class Attempts:
         for turn in [turns.shared(needs.names)] * shared + [turns.alone(began=needs.alone)]:
             relay.room.shared, relay.room.reserved = shared, needs.names if shared else None
             relay.room.connections = whole // processes if shared and whole is not None else whole
-            relay.room.patient = needs.alone or bool(needs.names) or _is_narrow(relay.profile)
+            relay.room.patient = needs.alone or bool(needs.names) or is_narrow(relay.profile)
             with turn:
                 try:
                     self.judge()
@@ -152,13 +149,6 @@ def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
     except NoRoom:
         relay.tempo.roomless += 1
         raise
-
-
-def _is_narrow(profile: Profile) -> bool:
-    """Whether a closed connection that the relay still counts may keep it from serving another."""
-    pool = profile.relay.buffer_pool
-    counted = (profile.relay.connection_limit, profile.target.connections_at_once)
-    return counted != (None, None) or (pool is not None and pool < _WIDE)
 
 
 @contextlib.contextmanager

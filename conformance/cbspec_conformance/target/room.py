@@ -13,6 +13,9 @@ from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.waits import at_once
 
+_WIDE = 50
+"""The least size of a buffer pool that connections closed a moment ago never exhaust."""
+
 _SALT = b"s38"
 """Of 220 values, the one with the shortest longest chain of the present cases: 474 round trips, and 674 without one."""
 
@@ -26,6 +29,13 @@ def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:
     found = profile.tenants_with(key)
     alike = [tenant for tenant in found if len(tenant.features) == len(found[0].features)]
     return (alike[crc32(_SALT + case.encode()) % len(alike)],) if alike else ()
+
+
+def is_narrow(profile: Profile) -> bool:
+    """Whether connections of other tenants, or closed a moment ago, may keep the relay from serving another."""
+    pool = profile.relay.buffer_pool
+    counted = (profile.relay.connection_limit, profile.target.connections_at_once)
+    return counted != (None, None) or (pool is not None and pool < _WIDE)
 
 
 def rated(profile: Profile, number: int | None) -> Tenant:

@@ -12,6 +12,7 @@ import pytest
 
 from cbspec.profile.profile import Profile, Tenant, load
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.probe.waits import YieldingClock
 from cbspec_conformance.target import capacity
 from cbspec_conformance.target.capacity import (
     ACTIONS,
@@ -21,6 +22,7 @@ from cbspec_conformance.target.capacity import (
     keeps_room,
     regained,
     room,
+    rooms,
     tenants_limits,
 )
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -112,3 +114,23 @@ def test_room_that_comes_back_late_is_not_lost(
     target.clock = clock
     held.extend([late] * limit.size)
     assert (regained(target, limit, limit.size)[0] < limit.size) is lost
+
+
+@pytest.mark.parametrize("most", [None, 5])
+def test_measuring_all_tenants_keeps_within_the_connections_at_once(
+    most: int | None, simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = replace(simulated, target=replace(simulated.target, connections_at_once=most))
+    target, running, found = make_target(profile), list[TenantLimit](), list[int]()
+
+    def measured(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[()]]:
+        running.append(limit)
+        found.append(len(running))
+        YieldingClock().sleep(0.0)
+        running.remove(limit)
+        return limit.size, ()
+
+    monkeypatch.setattr(capacity, "room", measured)
+    limits = tenants_limits(target, each=True)
+    assert rooms(target, limits) == {limit.name: limit.size for limit in limits}
+    assert max(found) == (len(limits) if most is None else 1)
