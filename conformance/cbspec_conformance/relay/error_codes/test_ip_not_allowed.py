@@ -15,7 +15,7 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.error_codes.refusals import active_tenants
 from cbspec_conformance.relay.requests import needs_transport, request_tunnel
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _GIVE_FREE = "give tenants (an active one without tenants.allowed_addresses)"
@@ -42,6 +42,7 @@ def test_address_outside_the_list(relay: RelayUnderTest) -> None:
         session.close()
 
 
+@alone  # another client would get the refusal that this one may inherit
 @requirement("CB-ADR-003")
 def test_list_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use an address that one tenant's list lacks: a tenant without a list authenticates and opens a tunnel."""
