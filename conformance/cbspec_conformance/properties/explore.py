@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.errors import Unsatisfiable
-from hypothesis.strategies import SearchStrategy
+from hypothesis.strategies import SearchStrategy, integers
 from platformdirs import user_cache_path
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
@@ -28,6 +28,11 @@ FEWEST = 3  # least examples on the slowest relay; fewer if each is costly (`sha
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]
+
+
+def prepare() -> None:
+    """Let Hypothesis read the constants in our modules now: each process forked later would read them itself."""
+    find(integers(), lambda _: True, settings=settings(database=None, max_examples=1))
 
 
 class Explorer:

@@ -36,7 +36,7 @@ from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run, of_
 from cbspec_conformance.probe.tcp import DIALLER
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import LINGERING
-from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
+from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, prepare
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.saved_run import RunEnd, TranscriptWriter, case_line
@@ -114,6 +114,7 @@ class Suite:
         self._interrupted = False
         self._ends_early = False
         self._costs: dict[str, Cost] = {}
+        self._needed: dict[str, Needs] = {}  # by case
         self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
         self._writer: TranscriptWriter | None = None
         self.options = options
@@ -337,6 +338,7 @@ class Suite:
         ready: dict[int, list[pytest.TestReport]] = {}
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
+        prepare()
         with crew(session, jobs, self) as workers:
             try:
                 for case, reports in workers.run(schedule):
@@ -362,7 +364,10 @@ class Suite:
         return min(jobs_within(self.shared.profile, wanted), len(session.items))
 
     def _needs(self, item: pytest.Item) -> Needs:
-        return needs_of(item, case_name(item.nodeid), self.shared.profile)
+        case = case_name(item.nodeid)
+        if case not in self._needed:
+            self._needed[case] = needs_of(item, case, self.shared.profile)
+        return self._needed[case]
 
     def join(self, number: int, alone: Callable[[], None]) -> None:
         """Become one of several processes of the run; `alone` returns when no other case runs."""

@@ -11,7 +11,7 @@ _LEARNED: Final = {
     "ledger": ("whole", "pause", "searched", "cleared"),
     "": ("rates_used", "rates_exceeded", "limited_always", "silent_alone"),
 }
-"""The attributes of parts ("": the shared object itself) that a later case uses. All only grow, but the dictionary."""
+"""The attributes of parts ("": the shared object itself) that a later case uses. All only grow."""
 
 Learned = dict[tuple[str, str], Any]
 

@@ -72,7 +72,8 @@ For the limits of tenants, `target.capacity` finds the requirement.
 class SharedParts:
     """The objects that the cases of one process share.
 
-    `rates_used` are the accounts whose rate a case has used, `rates_exceeded` those whose rate it has exceeded, and
+    `rates_used` are the times of the clock when a case last used the rate of an account, `rates_exceeded` the accounts
+    whose rate it has exceeded, and
     `rated_kind` is a type of requests that count. `limited_always` are descriptions of invalid requests that the relay
     always answers with its rate limit; `silent_alone` are kinds of answers that did not come while no other case ran.
     `tickets` are TLS sessions, by tenant and subject. `uninformed` says that other
@@ -98,7 +99,7 @@ class SharedParts:
         self.issuer = Issuer(profile.tokens, time.time)
         self.tempo = Tempo.of(profile.target, latency or Latency())
         self.clock = clock
-        self.rates_used: set[str] = set()
+        self.rates_used: dict[str, float] = {}
         self.rates_exceeded: set[str] = set()
         self.rated_kind = "heartbeat"
         self.limited_always: set[str] = set()
@@ -248,14 +249,16 @@ class RelayUnderTest:
     ) -> ProbeSession | None:
         """Return a session after hello and auth in one flight, or None if that doesn't work.
 
-        `ticket` names the TLS session of an earlier connection that is resumed, and replaced by this one's ("": none).
+        `ticket` names the TLS session of an earlier connection that is resumed ("": none). A new one costs more time
+        than it saves, so it is made only if the relay didn't take the last one.
         """
         tickets = self.shared.tickets
         self.room.for_connection()
         try:
-            session = self.connect(source=source, transport=transport, resume=tickets.pop(ticket, None))
+            session = self.connect(source=source, transport=transport, resume=tickets.get(ticket))
             if session.enter({"type": "auth", "token": token}, tenant.id) is not None:
-                if ticket and (made := session.wire.tls.ssl_object.session) is not None and made.has_ticket:
+                tls = session.wire.tls.ssl_object
+                if ticket and not tls.session_reused and (made := tls.session) is not None and made.has_ticket:
                     tickets[ticket] = made
                 return session
         except (Unreachable, HandshakeFailure, WebSocketRefused):

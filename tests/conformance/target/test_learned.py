@@ -12,7 +12,7 @@ def test_processes_learn_from_each_other_and_lose_nothing() -> None:
     known = [learned(first), learned(second)]
     first.tempo.waited_for_nothing("an answer")
     first.ledger.whole["tunnels of a"] = 3
-    first.rates_used.add("a")
+    first.rates_used["a"] = 1.0
     second.ledger.whole |= {"tunnels of b": 4}
     second.ledger.pause, second.tempo.late = 2.0, True
     for each, before in ((first, known[0]), (second, known[1])):
@@ -22,7 +22,7 @@ def test_processes_learn_from_each_other_and_lose_nothing() -> None:
     first.ledger.whole["tunnels of a"] = 2
     learn(parent, learned(first, learned(parent)))
     assert parent.ledger.whole == {"tunnels of a": 2, "tunnels of b": 9}
-    assert (parent.ledger.pause, parent.tempo.late, parent.rates_used) == (2.0, True, {"a"})
+    assert (parent.ledger.pause, parent.tempo.late, parent.rates_used) == (2.0, True, {"a": 1.0})
     assert parent.tempo.was_silent("an answer")
-    second.rates_used.add("b")
-    assert parent.rates_used == {"a"}  # nothing is shared by reference
+    second.rates_used["b"] = 1.0
+    assert parent.rates_used == {"a": 1.0}  # nothing is shared by reference
