@@ -8,9 +8,13 @@ from cbspec.catalogue.requirements import find
 from cbspec.profile.target import Feature
 
 
-def requirement(identifier: str) -> pytest.MarkDecorator:
-    """Mark a case with the requirement that it exercises. Raises UnknownRequirement."""
-    return pytest.mark.requirement(find(identifier).id)
+def requirement(identifier: str, *also: str) -> pytest.MarkDecorator:
+    """Mark a case with the requirement that it exercises.
+
+    `also` are invariants of which the case has the best evidence: it runs for them, too, though others can pass them.
+    Raises UnknownRequirement.
+    """
+    return pytest.mark.requirement(*(find(each).id for each in (identifier, *also)))
 
 
 def requirements(*identifiers: str) -> pytest.MarkDecorator:
@@ -53,7 +57,7 @@ final = pytest.mark.final
 """The case runs at the very end: it compares the relay with the beginning of the run."""
 
 MARKERS = (
-    "requirement(id): the requirement that a case exercises",
+    "requirement(id, ...): the requirement that a case exercises, and invariants of which it has the best evidence",
     "alone: the case needs the relay to itself",
     "limits(key, ...): the case counts against the limits of one tenant each",
     "all_limits(key, ...): the case counts against the limits of any tenant",

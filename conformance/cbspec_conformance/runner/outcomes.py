@@ -39,8 +39,13 @@ class TimeUp(BaseException):
 
 def requirement_of(item: pytest.Item) -> str:
     """Return the requirement of a case, or "" if it has none."""
+    return next(iter(requirements_of(item)), "")
+
+
+def requirements_of(item: pytest.Item) -> tuple[str, ...]:
+    """Return the requirement of a case, and the invariants of which it has the best evidence."""
     mark = item.get_closest_marker("requirement")
-    return str(mark.args[0]) if mark else ""
+    return tuple(map(str, mark.args)) if mark else ()
 
 
 def case_name(node: str) -> str:

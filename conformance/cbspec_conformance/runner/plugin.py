@@ -55,6 +55,7 @@ from cbspec_conformance.runner.outcomes import (
     findings_of,
     kit_errors_of,
     requirement_of,
+    requirements_of,
     status_of,
     transcript_of,
 )
@@ -241,7 +242,9 @@ class Suite:
     def _is_selected(self, item: pytest.Item) -> bool:
         """Whether a case can blame a requirement of --only."""
         own, only = requirement_of(item), self.options.only
-        return own in only or (not self.options.own_cases and any(can_blame(item.path, own, each) for each in only))
+        if any(each in only for each in requirements_of(item)):
+            return True
+        return not self.options.own_cases and any(can_blame(item.path, own, each) for each in only)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Record the requirements of the selected cases."""
