@@ -30,13 +30,14 @@ DEVELOPMENT_SECRET: Final = "cbspec-development-secret-known-to-everyone"  # noq
 """The HS256 secret of the development tokens."""
 
 _RATE: Final = Rate(per_second=150.0, burst=20, scope="tenant")
+_SIX: Final = ("", "-2", "-3", "-4", "-5", "-6")
 
 DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-001"),
     Tenant("tenant-002"),
-    *(Tenant(f"tenant-tunnels{suffix}", tunnel_limit=5) for suffix in ("", "-2", "-3", "-4")),
-    *(Tenant(f"tenant-connections{suffix}", connection_limit=4) for suffix in ("", "-2", "-3", "-4")),
-    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in ("", "-2", "-3", "-4", "-5", "-6", "-7", "-8")),
+    *(Tenant(f"tenant-tunnels{suffix}", tunnel_limit=5) for suffix in _SIX),
+    *(Tenant(f"tenant-connections{suffix}", connection_limit=4) for suffix in _SIX),
+    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in (*_SIX, "-7", "-8")),
     Tenant("tenant-rate-fast", rate=Rate(per_second=600.0, burst=100, scope="tenant")),
     Tenant("tenant-addresses", allowed_addresses=("127.0.0.1/32", "::1/128")),
     Tenant("tenant-elsewhere", allowed_addresses=("192.0.2.0/24", "2001:db8::/32")),

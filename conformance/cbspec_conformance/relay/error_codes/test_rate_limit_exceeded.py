@@ -7,11 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from cbspec.profile.profile import Rate, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.relay.error_codes.refusals import connection_after_error, other_tenant
@@ -102,7 +104,8 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     if count > min([_MOST_CONNECTIONS, *limits]):
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
     rated.uses(exceeded=True)
-    sessions = [relay.authenticated(tenant, subject=f"cbspec-{number}") for number in range(count)]
+    subjects = [f"cbspec-{number}" for number in range(count)]
+    sessions = at_once([partial(relay.authenticated, tenant, subject=subject) for subject in subjects])
     seen: list[str] = []
     for kind in rated.kinds():
         if seen:  # the requests of another kind may have used up the burst of each connection

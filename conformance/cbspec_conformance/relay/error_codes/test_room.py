@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.probe.session import ProbeSession
@@ -17,7 +18,6 @@ from cbspec_conformance.target.capacity import (
     AT_THE_END,
     FULL,
     LimitKey,
-    TenantLimit,
     keeps_room,
     tenants_limits,
     whole_at_the_end,
@@ -25,6 +25,7 @@ from cbspec_conformance.target.capacity import (
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SESSIONS = 20  # a relay may lose room for one auth in many
+_TOGETHER = 10
 
 
 @first
@@ -72,10 +73,12 @@ def test_room_at_the_end(relay: RelayUnderTest) -> None:
     if not found:
         raise NotExercised("no limit of a tenant was measured at the beginning; give tenants.tunnel_limit")
 
-    def use(limit: TenantLimit) -> None:
-        for _ in range(_SESSIONS):
-            relay.authenticated(limit.tenant).close()
+    def use(tenant: Tenant) -> None:
+        relay.authenticated(tenant).close()
 
-    at_once([partial(use, limit) for limit in found])
+    for tenant in {limit.tenant.id: limit.tenant for limit in found}.values():
+        together = min(tenant.connection_limit or _TOGETHER, _TOGETHER)
+        for _ in range(0, _SESSIONS, together):
+            at_once([partial(use, tenant)] * together)
     whole_at_the_end(relay)
     relay.log.judge_invariant(AT_THE_END)
