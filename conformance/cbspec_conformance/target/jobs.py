@@ -18,11 +18,11 @@ from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1)), (0.01, 8), (0.03, 16))
-_MOST: Final = 32
+_MOST: Final = 48
 """Cases at the same time for the seconds of a round trip: up to each, and beyond."""
 
 _CONNECTIONS_OF_A_CASE: Final = 4
-_TUNNELS_OF_A_CASE: Final = 3  # on average; a case that meets a full pool begins again alone
+_TUNNELS_OF_A_CASE: Final = 2  # on average; a case that meets a full pool begins again alone
 _SPARE: Final = 8  # connections: some cases open several
 _GAIN: Final = 2.0  # how much faster requests must be served at once than one by one
 _SLOW: Final = 0.05  # seconds of an answer above which the relay's own time matters more than this machine's

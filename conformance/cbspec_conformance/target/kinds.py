@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive
+from cbspec_conformance.probe.waits import at_once
 
 _Kind = TypeVar("_Kind")
 
@@ -24,19 +26,29 @@ def kind_of(value: object) -> str:
     return names.get(type(value), "missing")
 
 
-def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
-    """Call `check` with every kind. Raises Broken if any kind is broken, else Inconclusive if any is inconclusive."""
+def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None], *, together: int = 1) -> None:
+    """Call `check` with every kind. Raises Broken if any kind is broken, else Inconclusive if any is inconclusive.
+
+    So many kinds are tried `together`, if each has connections of its own.
+    """
     broken: dict[str, Broken] = {}
     unclear: Inconclusive | None = None
-    for name, kind in kinds.items():
+
+    def attempt(kind: _Kind) -> Broken | Inconclusive | None:
         try:
             check(kind)
-        except Broken as error:
-            broken[name] = error
-            if len(broken) == _MOST:
-                break
-        except Inconclusive as error:
-            unclear = unclear or error
+        except (Broken, Inconclusive) as error:
+            return error
+        return None
+
+    names = list(kinds)
+    for at in range(0, len(names), together):
+        tried = names[at : at + together]
+        found = at_once([partial(attempt, kinds[name]) for name in tried])
+        broken |= {name: error for name, error in zip(tried, found, strict=True) if isinstance(error, Broken)}
+        unclear = unclear or next((error for error in found if isinstance(error, Inconclusive)), None)
+        if len(broken) >= _MOST:
+            break
     if broken:
         (name, first), *others = broken.items()
         asked = first.exchanges[-1].request if first.exchanges else None

@@ -72,7 +72,7 @@ def test_valid_auth_with_more_members(relay: RelayUnderTest) -> None:
         with contextlib.closing(relay.greeted()) as session:
             _has_its_own_tenant(relay, session, members)
 
-    each(_groups(other), check)
+    each(_groups(other), check, together=relay.room.together)
 
 
 def _has_its_own_tenant(relay: RelayUnderTest, session: ProbeSession, members: Members) -> None:
@@ -114,7 +114,8 @@ def test_bad_auth_with_more_members(relay: RelayUnderTest, kind: str) -> None:
 
     valid = relay.tokens.valid(relay.tenant)
     elsewhere = {**dict.fromkeys(("jwt", "access_token"), valid), "authorization": f"Bearer {valid}"}
-    each({**_groups(relay.tenant.id), "a valid token elsewhere": elsewhere}, check)
+    groups = {**_groups(relay.tenant.id), "a valid token elsewhere": elsewhere}
+    each(groups, check, together=relay.room.together)
 
 
 @requirement("CB-AUT-020")
@@ -151,7 +152,7 @@ def test_a_hello_chooses_no_tenant(relay: RelayUnderTest) -> None:
             if judge.served(session.ask({**HELLO, **members})):
                 _has_its_own_tenant(relay, session, {})
 
-    each(_groups(_other(relay)), check)
+    each(_groups(_other(relay)), check, together=relay.room.together)
 
 
 @requirement("CB-AUT-020")
