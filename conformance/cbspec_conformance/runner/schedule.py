@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from cbspec_conformance.runner.reservations import Needs
+
+_FEW: Final = 3  # names
 
 
 class Schedule:
@@ -21,8 +24,7 @@ class Schedule:
         self._needs = needs
         self._stages = stages
         order = range(len(needs))
-        # Cases with names wait for each other, so they are the longest chains and begin first.
-        self._waiting = sorted(order, key=lambda case: (stages[case], needs[case].alone, not needs[case].names))
+        self._waiting = sorted(order, key=lambda case: (stages[case], needs[case].alone, _turn(needs[case])))
         self._running: set[int] = set()
         self._asking: list[int] = []
         self._alone: int | None = None
@@ -68,3 +70,11 @@ class Schedule:
         self._running.discard(case)
         self._asking = [each for each in self._asking if each != case]
         self._alone = None if self._alone == case else self._alone
+
+
+def _turn(needs: Needs) -> int:
+    """Rank a case: those with names wait for each other, so they are the longest chains and begin first.
+
+    But one with many names would keep most others waiting.
+    """
+    return 2 if not needs.names else int(len(needs.names) > _FEW)
