@@ -18,8 +18,8 @@ _WIDE = 50
 
 _TOGETHER = 4
 
-_SALT = b"s9"
-"""Of 1,000 values, the one with the shortest longest chain of the present cases: 13 s at 50 ms; the worst has 20 s."""
+_SALT = b"s144"
+"""Of 200 values, the one whose simulated run at 50 ms takes the shortest time: 18 s; the longest takes twice that."""
 
 
 def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:

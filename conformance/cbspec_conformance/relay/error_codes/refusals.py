@@ -197,13 +197,17 @@ def close_all(sessions: Sequence[ProbeSession]) -> None:
 
 def count_joined(most: int, join: Callable[[], ProbeSession], end: str) -> int:
     """Return the number of sessions that can be open at the same time, at most `most`, and end them."""
-    with contextlib.ExitStack() as stack:
-        for number in range(most):
-            try:
-                stack.enter_context(ending(join(), end))
-            except Broken:
-                return number
-    return most
+    opened: list[ProbeSession] = []
+
+    def attempt() -> None:
+        with contextlib.suppress(Broken):
+            opened.append(join())
+
+    try:
+        at_once([attempt] * most)
+    finally:
+        at_once([partial(_end, session, end) for session in opened])
+    return len(opened)
 
 
 def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str) -> None:
@@ -228,9 +232,13 @@ def ending(session: ProbeSession, end: str) -> Iterator[ProbeSession]:
     try:
         yield session
     finally:
-        if end == "reset":
-            session.wire.reset()
-        session.close()
+        _end(session, end)
+
+
+def _end(session: ProbeSession, how: str) -> None:
+    if how == "reset":
+        session.wire.reset()
+    session.close()
 
 
 @contextlib.contextmanager
