@@ -61,7 +61,7 @@ class Tempo:
     `closing_after` those after which the relay closed a connection, `rate_struck` counts the cases
     that hit the rate limit in spite of all pauses, `roomless` those that found no room at all, `stuck` are the kinds of
     room that were awaited in vain the last time, and `late` says that room came back only after a long pause,
-    `hopeless` that a long pause was in vain.
+    `hopeless` that a long pause was in vain. `unanswered` are kinds that had no answer in the preflight, nor since.
     Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is the measured one.
     """
 
@@ -81,6 +81,7 @@ class Tempo:
         self.stuck: set[str] = set()
         self.late = self.hopeless = False
         self.silent: set[str] = set()
+        self.unanswered: set[str] = set()
         self._fenced = Counter[str]()
         self._unnoticed = 0
         self._pushed_out = 0
@@ -94,8 +95,11 @@ class Tempo:
         """Return the seconds for an answer to a request of a kind.
 
         The first missing answer of a kind is awaited for the profile's whole time-out, in case the relay is slow for
-        this kind of request; after that, the calibrated time-out applies.
+        this kind of request; after that, the calibrated time-out applies. A kind without any answer at all is awaited
+        briefly: it would cost most cases a time-out.
         """
+        if kind in self.unanswered:
+            return self.patience
         return self.calibrated if kind in self.silent else self.most
 
     def waited_for_nothing(self, kind: str) -> None:
@@ -106,8 +110,9 @@ class Tempo:
         """Return whether a wait of a kind has timed out."""
         return kind in self.silent
 
-    def answered_after(self, seconds: float) -> None:
-        """Record the time of an answer: a slow one ends the calibration."""
+    def answered_after(self, seconds: float, kind: str) -> None:
+        """Record the time of an answer of a kind: a slow one ends the calibration."""
+        self.unanswered.discard(kind)
         if seconds > self.calibrated / 2:
             self.calibrated = self.most
 

@@ -73,7 +73,9 @@ class Attempts:
     @property
     def _waits_were_seen_alone(self) -> bool:
         """Whether the case waited in vain, but only for what never came while no other case ran either."""
-        return bool(self._long_waits) and self._long_waits <= self._relay.shared.silent_alone
+        relay, known = self._relay, self._relay.shared.silent_alone
+        in_vain = self._long_waits | {what for what in relay.waited_for if what in known}
+        return bool(in_vain) and in_vain <= known
 
     def judge(self) -> None:
         """Run the case, and repeat it as long as a repetition can bring a verdict."""

@@ -67,7 +67,7 @@ from cbspec_conformance.target.jobs import jobs_for, jobs_within
 from cbspec_conformance.target.learned import Learned, learn, learned
 from cbspec_conformance.target.life import Life
 from cbspec_conformance.target.locks import Locks, Turns
-from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room, with_short_cuts
+from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room, with_short_cuts, with_silence
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts, number_from
 
 _PLACES = {"first": -1, "last": 1, "final": 2}
@@ -171,7 +171,8 @@ class Suite:
         """
         if self.options.transport:
             profile = replace(profile, target=replace(profile.target, transport=self.options.transport))
-        self._shared = SharedParts(profile, self.facts.latency, folder, workers, forked=forked)
+        latency, unanswered = self.facts.latency, self.facts.unanswered
+        self._shared = SharedParts(profile, latency, folder, workers, forked=forked, unanswered=unanswered)
         self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
         self._life = Life(workers, provoked=restarts)
@@ -209,7 +210,7 @@ class Suite:
         self._share(profile, workers=1)
         target = self.target("preflight")
         wait_for(target, self.options.wait)
-        target.learn(with_short_cuts(target, examine(target)))
+        target.learn(with_short_cuts(target, with_silence(target, examine(target))))
         self.facts = with_room(target, target.facts)
         if self.options.jobs is None:
             self.facts = replace(self.facts, jobs=jobs_for(target, self.facts))

@@ -19,11 +19,12 @@ class Facts:
     transport of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are
     those of its hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether
     a tunnel_id may hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown"
-    if heartbeats draw no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name,
-    before the first case; `pipelines` says that hello and auth in one flight, and two tunnel_infos, are answered in
-    order; `resumes` that TLS sessions can be resumed before them; `jobs` is the number of cases to run at once;
-    `address` is the one that answered, if its host name has several; `clock` are the seconds by which the relay's
-    clock is ahead (0: not notable or unknown), and `shift` those by which the times of tokens are moved for it.
+    if heartbeats draw no answer or several; `unanswered` are the kinds of answers that were awaited in vain; `latency`
+    was measured; `room` is that of the tenants' limits, by name, before the first case; `pipelines` says that hello
+    and auth in one flight, and two tunnel_infos, are answered in order; `resumes` that TLS sessions can be resumed
+    before them; `jobs` is the number of cases to run at once; `address` is the one that answered, if its host name has
+    several; `clock` are the seconds by which the relay's clock is ahead (0: not notable or unknown), and `shift` those
+    by which the times of tokens are moved for it.
     """
 
     transport: str = "tcp"
@@ -37,6 +38,7 @@ class Facts:
     heartbeat: str = ""
     odd_identifiers: bool = True
     fence: str = "heartbeat"
+    unanswered: tuple[str, ...] = ()
     latency: Latency = field(default_factory=Latency)
     pipelines: bool = False
     resumes: bool = False

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ from cbspec_conformance.record.conclusions import Breach, Expectation, Expectati
 from cbspec_conformance.record.cost import Cost, CountedClock, Timekeeper
 from cbspec_conformance.record.excerpt import ALIVE
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import Transcript, is_long
+from cbspec_conformance.record.transcript import Transcript, Waited, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts, Preconditions
 from cbspec_conformance.target.findings_log import FindingsLog
@@ -78,7 +78,8 @@ class SharedParts:
     always answers with its rate limit; `silent_alone` are kinds of answers that did not come while no other case ran.
     `tickets` are TLS sessions, by tenant and subject. `uninformed` says that other
     processes may know more. Arguments: `latency` is that of the preflight; `processes` is the number of processes that
-    share the relay, `folder` that of their common files; `forked` ones are told what the others have learned.
+    share the relay, `folder` that of their common files; `forked` ones are told what the others have learned;
+    `unanswered` are kinds of answers that never came in the preflight.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class SharedParts:
         clock: Timekeeper | None = None,
         *,
         forked: bool = False,
+        unanswered: Collection[str] = (),
     ) -> None:
         self.profile = profile
         self.processes = processes
@@ -98,12 +100,13 @@ class SharedParts:
         self.pace = Pacer(profile, processes, clock, forked=forked)
         self.issuer = Issuer(profile.tokens, time.time)
         self.tempo = Tempo.of(profile.target, latency or Latency())
+        self.tempo.unanswered |= {*unanswered}
         self.clock = clock
         self.rates_used: dict[str, float] = {}
         self.rates_exceeded: set[str] = set()
         self.rated_kind = "heartbeat"
         self.limited_always: set[str] = set()
-        self.silent_alone: set[str] = set()
+        self.silent_alone = {*unanswered}
         self.tickets: dict[str, ssl.SSLSession] = {}
         self.uninformed = processes > 1 and not forked
         self._begun = clock.monotonic()
@@ -366,6 +369,11 @@ class RelayUnderTest:
 
     # ------------------------------------------------------------------ room and life
 
+    @property
+    def waited_for(self) -> set[str]:
+        """What the case awaited in vain."""
+        return {record.what for record in self.transcript.records if isinstance(record, Waited)}
+
     def soon(self, attempt: Callable[[], _Made], *, late: bool = True) -> _Made:
         """Repeat `attempt` until it succeeds, for as long as a relay may need to give back room; then let it raise.
 
@@ -375,13 +383,15 @@ class RelayUnderTest:
         """
         said: list[Broken | Inconclusive] = []
 
-        def attempted() -> _Made | NoRoom:
+        def attempted() -> _Made | Broken | Inconclusive:
             try:
                 return attempt()
             except (Broken, Inconclusive) as error:
                 said.append(error)
                 if isinstance(error, Broken) and isinstance(said[0], NoRoom):
                     return said[0]
+                if self.waited_for & self.shared.silent_alone:  # what never comes is not a matter of room
+                    return error
                 raise
 
         try:
@@ -401,7 +411,7 @@ class RelayUnderTest:
             if isinstance(said[0], Inconclusive):
                 raise said[0] from None
             raise
-        if isinstance(made, NoRoom):
+        if isinstance(made, (Broken, Inconclusive)):
             raise made
         self.tempo.room("soon", there=True)
         return made

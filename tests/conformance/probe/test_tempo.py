@@ -36,7 +36,7 @@ def test_without_a_measurement_or_after_a_late_answer_the_upper_bound_applies() 
         (Tempo(5.0, 2.0, Latency(heartbeat=0.001)), 1.1, 5.0),
     ):
         tempo.waited_for_nothing("hello")
-        tempo.answered_after(answered)
+        tempo.answered_after(answered, "auth")
         assert tempo.timeout("hello") == seconds
 
 
