@@ -39,6 +39,10 @@ class Inconclusive(Exception):
     """No judgement is possible: a control failed, or the machine was too slow."""
 
 
+class NeverWorks(Inconclusive):
+    """What the case needs never works on this relay: the preflight showed it, when nothing else ran."""
+
+
 class NoRoom(Inconclusive):
     """The relay had no room at that moment: the case is tried again later."""
 

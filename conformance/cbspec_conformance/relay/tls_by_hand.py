@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.handshake import opening_request
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NeverWorks, NotExercised, RateLimited
 from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, tcp_connect
@@ -36,7 +36,7 @@ class HandMade:
     def __init__(self, relay: RelayUnderTest) -> None:
         self._relay = relay
         if relay.facts.tls or relay.facts.hello:
-            raise Inconclusive(f"hello doesn't work on this relay: {relay.facts.tls or relay.facts.hello}")
+            raise NeverWorks(f"hello doesn't work on this relay: {relay.facts.tls or relay.facts.hello}")
         if relay.profile.tls.client_certificate is not None:
             raise NotExercised("the suite's own TLS client has no client certificate")
         self._text = json.dumps(HELLO).encode() + b"\n"

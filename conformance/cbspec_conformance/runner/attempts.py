@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NoRoom, RateLimited
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NeverWorks, NoRoom, RateLimited
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -53,8 +53,13 @@ class Attempts:
             with turn:
                 try:
                     self.judge()
-                except (NeedsAlone, Inconclusive) as error:
-                    if not shared or (self._waits_were_seen_alone and not isinstance(error, NeedsAlone)):
+                except NeedsAlone:
+                    if not shared:
+                        raise
+                    relay.log.begin_again()
+                    shared = False
+                except Inconclusive as error:
+                    if not shared or isinstance(error, NeverWorks) or self._waits_were_seen_alone:
                         raise
                     relay.log.begin_again()
                     shared = False

@@ -19,18 +19,21 @@ from typing import Any, Final, Protocol
 import pytest
 from _pytest.runner import runtestprotocol
 
+from cbspec_conformance.runner.outcomes import Postponed
 from cbspec_conformance.runner.schedule import Schedule
 from cbspec_conformance.target.learned import Learned
 
-_ASK: Final = "alone, please"
-_GRANT: Final = "alone now"
+_POSTPONED: Final = "postponed"
 
 
 class Member(Protocol):
     """What a worker needs from the suite."""
 
-    def join(self, number: int, alone: Callable[[], None]) -> None:
-        """Become a worker with a number from 0; `alone` returns when no other case runs."""
+    def join(self, number: int, postpone: Callable[[], None]) -> None:
+        """Become a worker with a number from 0; `postpone` ends a case, which begins again when no other runs."""
+
+    def has_alone(self, item: pytest.Item) -> None:
+        """Take note that a case has the relay alone from its beginning."""
 
     def learned(self) -> Learned:
         """Return what this process has learned about the relay."""
@@ -42,11 +45,11 @@ class Member(Protocol):
 class CrewTurns:
     """The turns of a worker's cases, which the parent decides: it starts only cases that may run.
 
-    Arguments: `ask` asks the parent for the relay, and returns when no other case runs.
+    Arguments: `postpone` ends a case, which begins again when no other runs.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self._ask = ask
+    def __init__(self, postpone: Callable[[], None]) -> None:
+        self._postpone = postpone
 
     def shared(self, names: Iterable[str]) -> AbstractContextManager[object]:
         """Share the relay with other cases that use none of the things with these names."""
@@ -56,7 +59,7 @@ class CrewTurns:
     def alone(self, *, began: bool) -> Iterator[None]:
         """Have the relay alone; `began` says that the case needed it from its beginning."""
         if not began:
-            self._ask()
+            self._postpone()
         yield
 
 
@@ -102,17 +105,16 @@ class Crew:
         while schedule.left:
             while (idle := self._idle()) is not None and (case := schedule.begin()) is not None:
                 idle.case = case
-                self._send(idle, (case, self._member.learned()))
-            if (case := schedule.grant()) is not None:
-                self._send(next(worker for worker in self._workers if worker.case == case), _GRANT)
+                self._send(idle, (case, schedule.is_alone(case), self._member.learned()))
             for ready in wait([worker.connection for worker in self._workers if worker.case is not None]):
                 worker = next(each for each in self._workers if each.connection is ready)
-                if (received := self._received(worker)) == _ASK:
-                    schedule.ask(worker.case or 0)
-                    continue
+                received = self._received(worker)
                 case, worker.case = worker.case or 0, None
-                schedule.end(case)
-                yield case, self._reports(case, received)
+                if received == _POSTPONED:
+                    schedule.postpone(case)
+                else:
+                    schedule.end(case)
+                    yield case, self._reports(case, received)
 
     def _idle(self) -> _Worker | None:
         return next((worker for worker in self._workers if worker.case is None), None)
@@ -172,26 +174,31 @@ def _serve(session: pytest.Session, connection: Connection, number: int, member:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _capture_alone(session.config)
 
-    def alone() -> None:
-        connection.send(_ASK)
-        while connection.recv() != _GRANT:
-            pass
+    postponed = False
 
-    member.join(number, alone)
+    def postpone() -> None:
+        nonlocal postponed
+        postponed = True
+        raise Postponed
+
+    member.join(number, postpone)
     hook, reports = session.config.hook, list[pytest.TestReport]()
     session.config.pluginmanager.register(_Protocol(reports), "cbspec-crew")
     while True:
         try:
-            message = connection.recv()
-            if message == _GRANT:  # for a case whose time was up meanwhile
-                continue
+            case, alone, learned = connection.recv()
         except EOFError:
             return
-        case, learned = message
         member.learn(learned)
         reports.clear()
-        item = session.items[case]
+        item, postponed = session.items[case], False
+        if alone:
+            member.has_alone(item)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        if postponed:
+            item.user_properties.clear()
+            connection.send(_POSTPONED)
+            continue
         data = [hook.pytest_report_to_serializable(config=item.config, report=report) for report in reports]
         connection.send((data, member.learned()))
 

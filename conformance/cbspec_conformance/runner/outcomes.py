@@ -37,6 +37,10 @@ class TimeUp(BaseException):
     """The time of --max-time is up. Not an Exception, so that no handler takes it for a fault of the relay."""
 
 
+class Postponed(BaseException):
+    """The case begins again later, when no other runs."""
+
+
 def requirement_of(item: pytest.Item) -> str:
     """Return the requirement of a case, or "" if it has none."""
     return next(iter(requirements_of(item)), "")
@@ -74,7 +78,7 @@ class Outcomes:
         report.user_properties = list(item.user_properties)
 
     def _settle_case(self, item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, (KeyboardInterrupt, Postponed)):
             return
         relay = getattr(item, "funcargs", {}).get("relay")
         target = relay if isinstance(relay, RelayUnderTest) else None

@@ -373,11 +373,15 @@ class Suite:
             self._needed[case] = needs_of(item, case, self.shared.profile)
         return self._needed[case]
 
-    def join(self, number: int, alone: Callable[[], None]) -> None:
-        """Become one of several processes of the run; `alone` returns when no other case runs."""
+    def join(self, number: int, postpone: Callable[[], None]) -> None:
+        """Become one of several processes of the run; `postpone` ends a case, which begins again when no other runs."""
         self._is_worker = True
-        self._turns = CrewTurns(alone)
+        self._turns = CrewTurns(postpone)
         number_from(number + 1)
+
+    def has_alone(self, item: pytest.Item) -> None:
+        """Take note that a case has the relay alone from its beginning."""
+        self._needed[case_name(item.nodeid)] = replace(self._needs(item), alone=True)
 
     def learned(self) -> Learned:
         """Return what this process has learned about the relay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from cbspec_conformance.runner.reservations import Needs
@@ -11,22 +12,22 @@ _FEW: Final = 3  # names
 
 
 class Schedule:
-    """The cases of a run: waiting, running, and waiting for the relay alone.
+    """The cases of a run, waiting and running.
 
     Cases with a name in common run one after the other in their order, so none overtakes another (the locks are fair).
     A case that needs the relay alone begins when no other runs. Those of a stage begin after all of the stage before.
+    A case that is postponed needs the relay alone, and comes last in its stage.
 
     Arguments: `needs` and `stages` of each case, in the order of the report. Cases of a stage that need the relay alone
     come last in it.
     """
 
     def __init__(self, needs: Sequence[Needs], stages: Sequence[int]) -> None:
-        self._needs = needs
+        self._needs = [*needs]
         self._stages = stages
         order = range(len(needs))
         self._waiting = sorted(order, key=lambda case: (stages[case], needs[case].alone, _turn(needs[case])))
         self._running: set[int] = set()
-        self._asking: list[int] = []
         self._alone: int | None = None
 
     @property
@@ -36,7 +37,7 @@ class Schedule:
 
     def begin(self) -> int | None:
         """Return a case that may begin now, which counts as running from here on, or None."""
-        if self._alone is not None or self._asking or not self._waiting:
+        if self._alone is not None or not self._waiting:
             return None
         stage = self._stages[self._waiting[0]]
         if any(self._stages[case] != stage for case in self._running):
@@ -54,21 +55,21 @@ class Schedule:
             taken |= needs.names
         return None
 
-    def ask(self, case: int) -> None:
-        """Record that a running case, which uses nothing of the relay meanwhile, waits for the relay alone."""
-        self._asking.append(case)
+    def is_alone(self, case: int) -> bool:
+        """Whether a case has the relay alone."""
+        return self._alone == case
 
-    def grant(self) -> int | None:
-        """Return a case that has asked and gets the relay alone from here on, or None."""
-        if self._alone is not None or not self._asking or self._running - {*self._asking}:
-            return None
-        self._alone = self._asking.pop(0)
-        return self._alone
+    def postpone(self, case: int) -> None:
+        """Record that a running case has ended without a result, and begins again later, alone."""
+        self.end(case)
+        self._needs[case] = replace(self._needs[case], alone=True)
+        stage = self._stages[case]
+        at = sum(self._stages[each] <= stage for each in self._waiting)
+        self._waiting.insert(at, case)
 
     def end(self, case: int) -> None:
         """Record that a case ended."""
         self._running.discard(case)
-        self._asking = [each for each in self._asking if each != case]
         self._alone = None if self._alone == case else self._alone
 
 

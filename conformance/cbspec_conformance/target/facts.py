@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.errors import Inconclusive, NotExercised
+from cbspec_conformance.judging.errors import NeverWorks, NotExercised
 from cbspec_conformance.probe.tempo import Latency
 
 ODD_LETTERS = '/é"\\☃😀'
@@ -75,7 +75,7 @@ class Preconditions:
     def served(self, request: str) -> None:
         """Raise Inconclusive if the relay never serves a type of request."""
         if reason := self._facts.why_not(request):
-            raise Inconclusive(f"{request} is never served on this relay: {reason}")
+            raise NeverWorks(f"{request} is never served on this relay: {reason}")
 
     def tenancy(self) -> None:
         """Raise NotExercised unless the relay offers multi_tenancy."""

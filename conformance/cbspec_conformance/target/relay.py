@@ -21,7 +21,7 @@ from cbspec.profile.profile import Condition, Endpoint, Profile, Tenant
 from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NeverWorks, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
@@ -209,7 +209,7 @@ class RelayUnderTest:
     def greeted(self, *, at: Endpoint | None = None, source: str | None = None, transport: str = "") -> ProbeSession:
         """Return a session after hello. A control."""
         if self.facts.hello:
-            raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
+            raise NeverWorks(f"hello doesn't work on this relay: {self.facts.hello}")
         if at is None:
             self.room.for_connection()
 
@@ -233,7 +233,7 @@ class RelayUnderTest:
         tenant = tenant or self.tenant
         token = token or self.tokens.valid(tenant, subject)
         if self.facts.auth:
-            raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
+            raise NeverWorks(f"auth doesn't work on this relay: {self.facts.auth}")
         self.room.use(tenant, connections=1)
         if self.facts.pipelines and at is None:
             usual = source is None and not transport
@@ -286,7 +286,7 @@ class RelayUnderTest:
         Raises Inconclusive if auth is known not to work: each attempt could cost a time-out.
         """
         if self.facts.auth:
-            raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
+            raise NeverWorks(f"auth doesn't work on this relay: {self.facts.auth}")
         session.assume(tenant=tenant.id)
         exchange = session.ask({"type": "auth", "token": token or self.tokens.valid(tenant)})
         session.assume(authenticated=judge.served(exchange))
@@ -295,7 +295,7 @@ class RelayUnderTest:
     def open_tunnel(self, session: ProbeSession) -> Exchange:
         """Open a valid tunnel on an authenticated session. A control."""
         if self.facts.tunnel and session.tenant == self.tenant.id:
-            raise Inconclusive(f"tunnels don't work on this relay: {self.facts.tunnel}")
+            raise NeverWorks(f"tunnels don't work on this relay: {self.facts.tunnel}")
         self.room.for_tunnel(session.tenant)
         with self.control("a valid tunnel_info"):
             for last in self._attempts():

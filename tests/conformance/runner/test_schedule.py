@@ -15,39 +15,33 @@ NEEDS = st.builds(Needs, st.booleans(), st.frozensets(st.sampled_from("abc"), ma
     cases=st.lists(st.tuples(NEEDS, st.integers(0, 1)), max_size=12).map(
         lambda cases: sorted(cases, key=lambda case: (case[1], case[0].alone))
     ),
-    asking=st.sets(st.integers(0, 11)),
+    postponing=st.sets(st.integers(0, 11)),
     data=st.data(),
 )
 def test_cases_share_nothing_that_one_of_them_needs(
-    cases: list[tuple[Needs, int]], asking: set[int], data: st.DataObject
+    cases: list[tuple[Needs, int]], postponing: set[int], data: st.DataObject
 ) -> None:
     needs, stages = [need for need, _ in cases], [stage for _, stage in cases]
-    schedule, running, waiting, began = Schedule(needs, stages), list[int](), set[int](), list[int]()
-    alone: int | None = None
+    schedule, running, began, postponed = Schedule(needs, stages), list[int](), list[int](), set[int]()
     while schedule.left:
         if (case := schedule.begin()) is not None:
-            assert alone is None
-            assert not needs[case].alone or not running
+            alone = needs[case].alone or case in postponed
+            assert schedule.is_alone(case) == alone
+            assert not alone or not running
+            assert not any(needs[other].alone or other in postponed for other in running)
             assert not any(needs[case].names & needs[other].names for other in running)
             assert all(stages[other] == stages[case] for other in running)
             running.append(case)
-            began.append(case)
-            alone = case if needs[case].alone else None
+            began += [case] * (case not in postponed)
             continue
-        if (case := schedule.grant()) is not None:
-            assert {*running} == waiting  # all others wait for their own turn alone
-            assert alone is None
-            alone = case
-            waiting.discard(case)
         # Something always runs: no case waits for ever.
-        case = data.draw(st.sampled_from(sorted({*running} - waiting)))
-        if case in asking and case != alone:
-            asking.discard(case)
-            waiting.add(case)
-            schedule.ask(case)
+        case = data.draw(st.sampled_from(running))
+        running.remove(case)
+        if case in postponing and not schedule.is_alone(case):
+            postponing.discard(case)
+            postponed.add(case)
+            schedule.postpone(case)
         else:
-            running.remove(case)
-            alone = None if alone == case else alone
             schedule.end(case)
     assert sorted(began) == [*range(len(cases))]
     for name in "abc":  # none overtakes another
