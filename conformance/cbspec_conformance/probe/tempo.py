@@ -108,7 +108,7 @@ class Tempo:
 
     def was_silent(self, kind: str) -> bool:
         """Return whether a wait of a kind has timed out."""
-        return kind in self.silent
+        return kind in self.silent or kind in self.unanswered
 
     def answered_after(self, seconds: float, kind: str) -> None:
         """Record the time of an answer of a kind: a slow one ends the calibration."""
