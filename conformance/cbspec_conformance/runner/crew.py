@@ -35,6 +35,9 @@ class Member(Protocol):
     def has_alone(self, item: pytest.Item) -> None:
         """Take note that a case has the relay alone from its beginning."""
 
+    def workers(self, began_with: int) -> int:
+        """Return how many workers are useful now."""
+
     def learned(self) -> Learned:
         """Return what this process has learned about the relay."""
 
@@ -102,7 +105,10 @@ class Crew:
 
     def run(self, schedule: Schedule) -> Iterator[tuple[int, list[pytest.TestReport]]]:
         """Run the cases of a schedule, which are numbers of the session's items; yield each with its reports."""
+        began_with = len(self._workers)
         while schedule.left:
+            while len(self._workers) < self._member.workers(began_with):
+                self._fork()
             while (idle := self._idle()) is not None and (case := schedule.begin()) is not None:
                 idle.case = case
                 self._send(idle, (case, schedule.is_alone(case), self._member.learned()))

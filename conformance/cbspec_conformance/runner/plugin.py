@@ -63,7 +63,7 @@ from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
 from cbspec_conformance.runner.schedule import Schedule
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.jobs import jobs_for, jobs_within
+from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
 from cbspec_conformance.target.learned import Learned, learn, learned
 from cbspec_conformance.target.life import Life
 from cbspec_conformance.target.locks import Locks, Turns
@@ -382,6 +382,12 @@ class Suite:
     def has_alone(self, item: pytest.Item) -> None:
         """Take note that a case has the relay alone from its beginning."""
         self._needed[case_name(item.nodeid)] = replace(self._needs(item), alone=True)
+
+    def workers(self, began_with: int) -> int:
+        """Return how many workers are useful now: more if cases wait for answers that don't come."""
+        if self.options.jobs is None and self.shared.tempo.silent:
+            return jobs_while_waiting(self.shared.profile, began_with)
+        return began_with
 
     def learned(self) -> Learned:
         """Return what this process has learned about the relay."""

@@ -65,6 +65,16 @@ def jobs_within(profile: Profile, wanted: int) -> int:
     return max(1, min([wanted, *(limit // each for limit, each in limits if limit is not None)]))
 
 
+def jobs_while_waiting(profile: Profile, began_with: int) -> int:
+    """Return the number of cases to run at once when some wait for answers that don't come.
+
+    A bound of connections is shared out among those that a run began with.
+    """
+    if profile.target.connections_at_once is not None:
+        return began_with
+    return max(began_with, jobs_within(profile, _WAITING))
+
+
 def _served_at_once(target: RelayUnderTest, count: int) -> int:
     """Return the number of connections whose hello is accepted while all of them are open."""
 

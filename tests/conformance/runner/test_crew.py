@@ -21,6 +21,9 @@ class Member:
     def join(self, number, postpone):
         Member.number, Member.postpone = number, staticmethod(postpone)
 
+    def workers(self, began_with):
+        return began_with + (self.told > 0)
+
     def has_alone(self, item):
         self.alone = item.name
 

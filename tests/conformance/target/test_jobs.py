@@ -28,7 +28,7 @@ DEVELOPMENT = TlsSettings(ca="development")
         (TargetSettings(connections_at_once=12), RelayCapabilities(), 3),
         (TargetSettings(connections_at_once=3), RelayCapabilities(), 1),
         (TargetSettings(), RelayCapabilities(connection_limit=40), 10),
-        (TargetSettings(), RelayCapabilities(buffer_pool=15), 5),
+        (TargetSettings(), RelayCapabilities(buffer_pool=15), 7),
     ],
 )
 def test_declared_limits_bound_the_number(target: TargetSettings, relay: RelayCapabilities, jobs: int) -> None:
@@ -37,7 +37,7 @@ def test_declared_limits_bound_the_number(target: TargetSettings, relay: RelayCa
 
 
 @pytest.mark.parametrize(
-    ("at_once", "seconds", "jobs"), [(None, 0.001, None), (None, 0.02, 16), (8, 0.02, 2), (4, 0.001, 1), (1, 0.02, 1)]
+    ("at_once", "seconds", "jobs"), [(None, 0.001, None), (None, 0.02, 32), (8, 0.02, 2), (4, 0.001, 1), (1, 0.02, 1)]
 )
 def test_the_number_follows_from_distance_and_from_what_the_relay_serves_at_once(
     at_once: int | None, seconds: float, jobs: int | None, tmp_path: Path, make_target: MakeTarget
