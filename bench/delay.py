@@ -23,14 +23,13 @@ _SECOND = 1.0
 class Path:
     """How bytes travel; times in seconds.
 
-    `round_trip` is that of an undisturbed message, `jitter` is added at random to each way, answers are `held` for this
-    time and written together, and with `dribble` they are written byte by byte at this interval.
+    `round_trip` is that of an undisturbed message, `jitter` is added at random to each way, and answers are `held` for
+    this time and written together.
     """
 
     round_trip: float = 0.0
     jitter: float = 0.0
     held: float = 0.0
-    dribble: float = 0.0
 
 
 @dataclass(slots=True)
@@ -125,16 +124,16 @@ class DelayingProxy:
                     await asyncio.sleep(left)
                 if data is None:
                     break
+                ended = False
                 if path.held and not from_client:
                     await asyncio.sleep(path.held)
-                    while not queue.empty() and (more := queue.get_nowait())[1]:
-                        data += more[1] or b""
-                pieces = [data[at : at + 1] for at in range(len(data))] if path.dribble and not from_client else [data]
-                for piece in pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                    if len(pieces) > 1:
-                        await asyncio.sleep(path.dribble)
+                    while not queue.empty() and not ended:
+                        _, more = queue.get_nowait()
+                        data, ended = data + (more or b""), more is None
+                writer.write(data)
+                await writer.drain()
+                if ended:
+                    break
             if writer.can_write_eof():
                 writer.write_eof()
 
@@ -157,11 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proxy until a signal ends it."""
     parser = argparse.ArgumentParser(prog="python -m bench.delay", description=__doc__)
     parser.add_argument("relay", metavar="HOST:PORT")
-    for name in ("round-trip", "jitter", "held", "dribble"):
+    for name in ("round-trip", "jitter", "held"):
         parser.add_argument(f"--{name}", type=float, default=0.0, metavar="SECONDS")
     args = parser.parse_args(arguments)
     host, _, port = args.relay.rpartition(":")
-    asyncio.run(_main(host, int(port), Path(args.round_trip, args.jitter, args.held, args.dribble)))
+    asyncio.run(_main(host, int(port), Path(args.round_trip, args.jitter, args.held)))
     return 0
 
 

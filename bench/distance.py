@@ -34,7 +34,8 @@ class Distance:
     relay: str = ""
 
 
-_SLOW: Final = '[[faults]]\nkind = "delay"\nseconds = 0.3\nwhen = { side = "answers" }\n'
+_DRIBBLE: Final = '[[faults]]\nkind = "dribble"\nwhen = { direction = "answer" }\n'
+_SLOW: Final = '[[faults]]\nkind = "delay"\nseconds = 0.3\nwhen = { direction = "answer" }\n'
 
 DISTANCES: Final = {
     "quick run, loopback": Distance((), 5.0),
@@ -45,7 +46,7 @@ DISTANCES: Final = {
     "default run, loopback": Distance((), 10.0, ()),
     "default run, 50 ms": Distance(("--round-trip", "0.05"), 120.0, ()),
     "quick run, 20 ms and jitter": Distance(("--round-trip", "0.02", "--jitter", "0.01"), 30.0),
-    "quick run, answers byte by byte": Distance(("--dribble", "0.0005"), 60.0),
+    "quick run, answers byte by byte": Distance((), 60.0, relay=_DRIBBLE),
     "quick run, answers held 60 ms": Distance(("--held", "0.06"), 60.0),
     "quick run, each answer after 300 ms": Distance((), 240.0, relay=_SLOW),
 }
