@@ -15,6 +15,10 @@ from cbspec_conformance.record.transcript import Direction, End, Ended, Message,
 
 FLOOD = 200  # unasked messages after which the connection is closed
 
+# A relay may write its answers byte by byte: to read each byte by itself would cost more time than the relay needs.
+_PIECE = 16  # bytes, at most, of what is no whole message
+_GATHERING = 0.01  # seconds in which more may come
+
 
 class Channel:
     """A wire and its framer."""
@@ -87,7 +91,9 @@ class Channel:
             remaining = deadline - self.clock.monotonic()
             if remaining <= 0:
                 break
-            self.read(remaining)
+            held = len(self.inbox)
+            if 0 < self.read(remaining) <= _PIECE and len(self.inbox) == held:
+                self.clock.sleep(min(_GATHERING, remaining))
         if enough():
             return True
         if what and wait > 0 and not self.ended:
@@ -95,8 +101,8 @@ class Channel:
         self._check_rest()
         return enough()
 
-    def read(self, wait: float) -> None:
-        """Read once, for at most `wait` seconds."""
+    def read(self, wait: float) -> int:
+        """Read once, for at most `wait` seconds; return the number of bytes."""
         data = self.wire.receive(wait)
         if data:
             self.framer.feed(data)
@@ -114,6 +120,7 @@ class Channel:
                 self.framer.discard()
                 self._add(b"", given_up(self.framer.failure))
             self.wire.finish(End.WEBSOCKET_CLOSE)
+        return len(data)
 
     def close(self, wait: float | None) -> bool:
         """Close, and wait some seconds for the relay to close its side; return whether it did (see `Wire.close`)."""

@@ -436,6 +436,7 @@ class _Rated:
                     if not relay.alive():
                         raise Inconclusive("the relay stopped answering")
                     return self._exceed_one_by_one(f"silence after {len(found)} answers")
+                self.well_above(most or self.too_many, began)  # even if all others were answered at once
             speed = self.well_above(len(found), began)
             first_ones = ", ".join(str(request["type"]) for request in before)
             what = f"requests ({first_ones} before every {batch} {kind}s)" if before else f"{kind}s"
