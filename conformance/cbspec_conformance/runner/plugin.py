@@ -44,6 +44,8 @@ from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.embedded import SimulatorFailed
+from cbspec_conformance.runner.estimate import Progress as RunProgress
+from cbspec_conformance.runner.estimate import estimate, in_words
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
 from cbspec_conformance.runner.outcomes import (
@@ -115,6 +117,7 @@ class Suite:
         self._interrupted = False
         self._ends_early = False
         self._costs: dict[str, Cost] = {}
+        self._progress_of_run: RunProgress | None = None
         self._needed: dict[str, Needs] = {}  # by case
         self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
         self._writer: TranscriptWriter | None = None
@@ -253,10 +256,12 @@ class Suite:
         self._selected = [own for own in every if not self.options.only or own in self.options.only]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
-            if (jobs := self._jobs(session)) > 1:
-                trip = 1000 * self.facts.latency.fastest
-                reporter.write_line(f"Answers after {trip:.1f} ms or more: up to {jobs} cases at once (--jobs 1: one).")
+            jobs, trip = self._jobs(session), self.facts.latency.fastest or self.facts.latency.hello
+            at_once = f"up to {jobs} cases at once (--jobs 1: one)" if jobs > 1 else "one case at a time"
+            seconds = in_words(estimate(len(session.items), trip, jobs))
+            reporter.write_line(f"Answers after {1000 * trip:.1f} ms or more: {at_once}, about {seconds} if quick.")
             reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
+        self._progress_of_run = RunProgress(len(session.items), time.monotonic)
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -477,6 +482,15 @@ class Suite:
             self._costs[case_name(report.nodeid)] = cost
         if self._writer is not None and (case := transcript_of(report)) is not None:
             self._writer.add(case)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Say now and then how much of a long run is left."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if self._progress_of_run is None or self._is_worker or reporter is None:
+            return
+        if sentence := self._progress_of_run.ended():
+            reporter.ensure_newline()
+            reporter.write_line(sentence)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
