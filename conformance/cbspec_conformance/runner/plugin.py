@@ -258,7 +258,7 @@ class Suite:
         if reporter is not None and not session.config.option.collectonly:
             jobs, trip = self._jobs(session), self.facts.latency.fastest or self.facts.latency.hello
             at_once = f"up to {jobs} cases at once (--jobs 1: one)" if jobs > 1 else "one case at a time"
-            seconds = in_words(estimate(len(session.items), trip, jobs))
+            seconds = in_words(estimate(len(session.items), trip, max(1, jobs)))
             reporter.write_line(f"Answers after {1000 * trip:.1f} ms or more: {at_once}, about {seconds} if quick.")
             reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
         self._progress_of_run = RunProgress(len(session.items), time.monotonic)

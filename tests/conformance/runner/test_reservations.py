@@ -46,7 +46,7 @@ def test_needs_follow_from_marks_and_profile(tenants: tuple[Tenant, ...], marks:
 def test_cases_share_out_the_tenants_with_a_limit_always_in_the_same_way() -> None:
     profile = Profile(tenants=DEVELOPMENT_TENANTS)
     found = {assigned(profile, "tunnel_limit", f"case {number}") for number in range(50)}
-    assert len(found) == 4
+    assert len(found) == 6
     assert assigned(profile, "tunnel_limit", "case 1") == assigned(profile, "tunnel_limit", "case 1")
     assert assigned(Profile(tenants=FEW), "tunnel_limit", "a") == (FEW[1],)  # that with the fewest other limits
     assert assigned(Profile(), "tunnel_limit", "a") == ()
