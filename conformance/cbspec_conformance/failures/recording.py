@@ -40,6 +40,8 @@ from cbspec_conformance.record.transcript import (
 _MOST_BYTES = 64 * 1024
 _MOST_STEPS = 400
 
+_AnyStep = ConnectStep | SendStep | CloseStep
+
 
 def record(
     transcript: Transcript,
@@ -61,7 +63,7 @@ def record(
     if any(isinstance(r, Failed) or (isinstance(r, Opened) and r.target != address) for r in records):
         return {}
     try:
-        steps = [_hidden(step, recipes) for step in _steps(records, request)]
+        steps = [_hidden(step, recipes) for step in _until_decisive(list(_steps(records, request)))]
     except NotPortable:
         return {}
     sends = [step for step in steps if isinstance(step, SendStep)]
@@ -71,7 +73,7 @@ def record(
     return dict(msgspec.to_builtins({"expectation": expectation, "tokens": recipes.used_in(text), "steps": steps}))
 
 
-def _steps(records: Sequence[Record], request: Message) -> Iterator[FailureStep]:
+def _steps(records: Sequence[Record], request: Message) -> Iterator[_AnyStep]:
     """Yield the steps in order of time; each SendStep holds its answers."""
     transports: dict[int, str] = {}
     for index, found in enumerate(records):
@@ -84,6 +86,14 @@ def _steps(records: Sequence[Record], request: Message) -> Iterator[FailureStep]
             step = _send(_group(records, index), transports.get(found.connection, ""), request)
             if step.requests or any(frame.opcode != Opcode.CLOSE for frame in step.frames) or step.wire:
                 yield step
+
+
+def _until_decisive(steps: Sequence[_AnyStep]) -> Iterator[_AnyStep]:
+    """Yield the steps without those of other connections after the decisive one: a case may try kinds together."""
+    decisive = next((at for at, each in enumerate(steps) if isinstance(each, SendStep) and each.decisive), len(steps))
+    for at, step in enumerate(steps):
+        if at <= decisive or step.connection == steps[decisive].connection:
+            yield step
 
 
 def _carrier(records: Sequence[Record], request: Message) -> Message:

@@ -27,7 +27,7 @@ def in_words(seconds: float) -> str:
     return f"{max(5, 5 * round(seconds / 5))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
-class Progress:
+class RunProgress:
     """Says now and then how much of a run is left. Arguments: the number of cases, and a clock in seconds."""
 
     def __init__(self, cases: int, clock: Callable[[], float]) -> None:

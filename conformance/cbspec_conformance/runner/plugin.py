@@ -44,8 +44,7 @@ from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.embedded import SimulatorFailed
-from cbspec_conformance.runner.estimate import Progress as RunProgress
-from cbspec_conformance.runner.estimate import estimate, in_words
+from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
 from cbspec_conformance.runner.outcomes import (

@@ -73,13 +73,8 @@ class TokenSource:
         """Return a token with a wrong signature."""
         return self.spoil(self.valid(tenant))
 
-    def each_forgery(
-        self, identifier: str, tenant: Tenant, check: Callable[[Forgery], None], *, together: int = 1
-    ) -> None:
-        """Call `check` with every forgery of a requirement that can be made, so many `together` (see `each`).
-
-        Raises NotExercised if none can be made.
-        """
+    def each_forgery(self, identifier: str, tenant: Tenant, check: Callable[[Forgery], None]) -> None:
+        """Call `check` with every forgery of a requirement that can be made; raise NotExercised if none can."""
         lacks: NotExercised | None = None
         possible: dict[str, Forgery] = {}
         for forgery in by_requirement(identifier):
@@ -91,7 +86,7 @@ class TokenSource:
                 possible[forgery.name] = forgery
         if not possible and lacks is not None:
             raise lacks
-        each(possible, check, together=together)
+        each(possible, check)
 
 
 def _exercised(make: Callable[[], _Made]) -> _Made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec_conformance.runner.estimate import Progress, estimate, in_words
+from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
 
 TRIPS = st.floats(0.0, 1.0)
 COUNTS = st.integers(1, 1000)
@@ -25,6 +25,6 @@ def test_a_time_is_rough() -> None:
 
 def test_what_is_left_is_said_now_and_then() -> None:
     times = iter([0.0, 10.0, 30.0, 50.0, 60.0, 90.0])
-    progress = Progress(5, lambda: next(times))
+    progress = RunProgress(5, lambda: next(times))
     said = [progress.ended() for _ in range(5)]
     assert said == ["", "2 of 5 cases, about 45 s left", "", "4 of 5 cases, about 15 s left", ""]

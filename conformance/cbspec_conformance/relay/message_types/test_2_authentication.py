@@ -95,7 +95,7 @@ def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> No
         exchange = relay.show(relay.tokens.forged(forgery, valid), forgery.sentence)
         judge.refused_with(exchange, "invalid_token", *forgery.also)
 
-    relay.tokens.each_forgery(identifier, relay.tenant, check, together=relay.room.together)
+    relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_token_of_no_tenant(relay: RelayUnderTest, identifier: str) -> None:
         if not _names_known_tenant(relay, token):
             judge.refused_with(relay.show(token, forgery.sentence), "invalid_token", "tenant_not_found")
 
-    relay.tokens.each_forgery(identifier, relay.tenant, check, together=relay.room.together)
+    relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
 @requirement("CB-TEN-003")
