@@ -97,7 +97,7 @@ def test_a_ping_without_a_pong_is_shown(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- excess
 
 
-MOST_MEMORY = 380.0  # MiB: a run takes 110, and up to 340 while the limits of eight tenants are measured at once
+MOST_MEMORY = 380.0  # MiB: a run takes 110, and up to 340 while four limits are measured at once
 EXCESS_CASES = "CB-HEL-001,CB-TUN-001"
 
 # A process's peak includes that of its parent, so a small process runs the suite.

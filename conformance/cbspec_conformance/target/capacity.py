@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ FULL: Final = "tenant_limit_exceeded"
 LARGEST: Final = 256
 """The largest limit that the suite fills: more connections would be a load test."""
 
-_MEASURED_TOGETHER: Final = 6  # limits: more would need much memory on a relay with very large answers
+_MEASURED_TOGETHER: Final = 4  # limits: more would need much memory on a relay with very large answers
 
 LimitKey = Literal["tunnel_limit", "connection_limit"]  # the profile's key of a tenant's limit
 _KEYS: Final[tuple[LimitKey, ...]] = ("tunnel_limit", "connection_limit")
@@ -146,10 +147,11 @@ def rooms(relay: RelayUnderTest, found: Sequence[TenantLimit]) -> dict[str, int]
     They are measured at the same time, unless a limit counts the connections of all tenants.
     """
 
-    def measure(limit: TenantLimit) -> None:
+    def measure(limit: TenantLimit) -> bool:
         elsewhere = RelayUnderTest(relay.shared, relay.facts, relay.case)  # `room` closes all sessions of its target
         with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
             measured[limit.name], _ = regained(elsewhere, limit, limit.size, _BRIEFLY)
+        return elsewhere.transcript.is_large
 
     measured: dict[str, int] = {}
     if is_narrow(relay.profile):
@@ -157,7 +159,8 @@ def rooms(relay: RelayUnderTest, found: Sequence[TenantLimit]) -> dict[str, int]
             measure(limit)
     else:
         for at in range(0, len(found), _MEASURED_TOGETHER):
-            at_once([partial(measure, limit) for limit in found[at : at + _MEASURED_TOGETHER]])
+            if any(at_once([partial(measure, limit) for limit in found[at : at + _MEASURED_TOGETHER]])):
+                gc.collect()  # the memory of very large answers is needed again
     return measured
 
 
