@@ -369,7 +369,8 @@ class ProbeSession:
         answers = self.channel.take()
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
-            self.tempo.answered_after(waited, _answer_to(request.type) if request is not None else "")
+            served = request is not None and any(is_success(answer) for answer in answers)
+            self.tempo.answered_after(waited, _answer_to(request.type) if request and served else "")
         secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
         exchange = self._surroundings.observe(
             Exchange(request, answers, silence, self.ended, self.tenant, secrets, waited, alive)

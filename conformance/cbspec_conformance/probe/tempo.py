@@ -53,6 +53,11 @@ class Latency:
         """The slowest of all."""
         return max(self.handshake, self.hello, self.heartbeat)
 
+    @property
+    def trip(self) -> float:
+        """About a round trip: that of hello if no heartbeat was answered."""
+        return self.fastest or self.hello
+
 
 class Tempo:
     """The time-outs of one process of a run.
@@ -111,8 +116,9 @@ class Tempo:
         return kind in self.silent or kind in self.unanswered
 
     def answered_after(self, seconds: float, kind: str) -> None:
-        """Record the time of an answer of a kind: a slow one ends the calibration."""
-        self.unanswered.discard(kind)
+        """Record the time of an answer, and its kind if it was a success: a slow one ends the calibration."""
+        if kind and self.unanswered:  # "the answer to auth" is also awaited "after two fences"
+            self.unanswered = {each for each in self.unanswered if not each.startswith(kind)}
         if seconds > self.calibrated / 2:
             self.calibrated = self.most
 

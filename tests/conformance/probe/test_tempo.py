@@ -40,6 +40,16 @@ def test_without_a_measurement_or_after_a_late_answer_the_upper_bound_applies() 
         assert tempo.timeout("hello") == seconds
 
 
+def test_what_never_came_is_awaited_briefly_until_it_comes() -> None:
+    tempo = Tempo(5.0, 2.0)
+    tempo.unanswered = {"the answer to auth", "the answer to auth after two fences", "the answer to hello"}
+    assert [tempo.timeout(f"the answer to {kind}") for kind in ("auth", "heartbeat")] == [PATIENCE, 5.0]
+    assert tempo.was_silent("the answer to auth after two fences")
+    tempo.answered_after(0.0, "the answer to auth")
+    assert tempo.unanswered == {"the answer to hello"}
+    assert tempo.timeout("the answer to auth") == 5.0
+
+
 def test_a_slow_relay_is_fenced_a_few_times_only_unless_it_closes() -> None:
     fast, slow = Tempo(5.0, 2.0, Latency(0.3, 0.3, 0.3, 0.01)), Tempo(5.0, 2.0, Latency(fastest=0.3))
     assert all(fast.wants_fence("tunnel_info error") for _ in range(20))
