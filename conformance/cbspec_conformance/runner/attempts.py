@@ -14,7 +14,6 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.cost import Cost
-from cbspec_conformance.record.transcript import is_long
 from cbspec_conformance.runner.outcomes import TimeUp
 from cbspec_conformance.runner.reservations import Needs
 from cbspec_conformance.target.capacity import explained
@@ -53,13 +52,8 @@ class Attempts:
             with turn:
                 try:
                     self.judge()
-                except NeedsAlone:
-                    if not shared:
-                        raise
-                    relay.log.begin_again()
-                    shared = False
-                except Inconclusive as error:
-                    if not shared or isinstance(error, NeverWorks) or self._waits_were_seen_alone:
+                except (NeedsAlone, Inconclusive) as error:
+                    if not shared or (isinstance(error, Inconclusive) and self._is_certain(error)):
                         raise
                     relay.log.begin_again()
                     shared = False
@@ -67,20 +61,14 @@ class Attempts:
                     return
                 finally:
                     if not relay.room.shared:
-                        relay.shared.silent_alone |= self._long_waits
+                        relay.shared.silent_alone |= relay.waited_long_for
                     relay.close()
 
-    @property
-    def _long_waits(self) -> set[str]:
-        """What the case waited for in vain."""
-        return {record.what for record in self._relay.transcript.records if is_long(record)}
-
-    @property
-    def _waits_were_seen_alone(self) -> bool:
-        """Whether the case waited in vain, but only for what never came while no other case ran either."""
+    def _is_certain(self, error: Inconclusive) -> bool:
+        """Whether the case would end in the same way alone: it lacks what never works, or what never came then."""
         relay, known = self._relay, self._relay.shared.silent_alone
-        in_vain = self._long_waits | {what for what in relay.waited_for if what in known}
-        return bool(in_vain) and in_vain <= known
+        silent = relay.waited_long_for <= known and not relay.waited_for.isdisjoint(known)
+        return silent or isinstance(error, NeverWorks)
 
     def judge(self) -> None:
         """Run the case, and repeat it as long as a repetition can bring a verdict."""
@@ -109,7 +97,7 @@ class Attempts:
         except _RELAYS as error:
             found = error
         blames = found is not None or relay.log.blames
-        if blames and relay.room.shared and not self._long_waits <= relay.shared.silent_alone:
+        if blames and relay.room.shared and not relay.waited_long_for <= relay.shared.silent_alone:
             raise NeedsAlone("a long wait for nothing")
         if blames and relay.paused() and relay.resumes():
             relay.log.begin_again()

@@ -245,9 +245,8 @@ class Suite:
     def _is_selected(self, item: pytest.Item) -> bool:
         """Whether a case can blame a requirement of --only."""
         own, only = requirement_of(item), self.options.only
-        if any(each in only for each in requirements_of(item)):
-            return True
-        return not self.options.own_cases and any(can_blame(item.path, own, each) for each in only)
+        named = any(each in only for each in requirements_of(item))
+        return named or (not self.options.own_cases and any(can_blame(item.path, own, each) for each in only))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Record the requirements of the selected cases."""
@@ -255,7 +254,7 @@ class Suite:
         self._selected = [own for own in every if not self.options.only or own in self.options.only]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
-            jobs, trip = self._jobs(session), self.facts.latency.fastest or self.facts.latency.hello
+            jobs, trip = self._jobs(session), self.facts.latency.trip
             at_once = f"up to {jobs} cases at once (--jobs 1: one)" if jobs > 1 else "one case at a time"
             seconds = in_words(estimate(len(session.items), trip, max(1, jobs)))
             reporter.write_line(f"Answers after {1000 * trip:.1f} ms or more: {at_once}, about {seconds} if quick.")
@@ -346,7 +345,8 @@ class Suite:
         ready: dict[int, list[pytest.TestReport]] = {}
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
-        prepare()
+        if any("explorer" in getattr(item, "fixturenames", ()) for item in session.items):
+            prepare()
         with crew(session, jobs, self) as workers:
             try:
                 for case, reports in workers.run(schedule):

@@ -21,7 +21,7 @@ _BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1)), (0.01, 12), (0.03, 32
 _MOST: Final = 48
 """Cases at the same time for the seconds of a round trip: up to each, and beyond."""
 
-_WAITING: Final = 16
+_WAITING: Final = 16  # cases at the same time, at least, if many only wait
 _CONNECTIONS_OF_A_CASE: Final = 4
 _TUNNELS_OF_A_CASE: Final = 2  # on average; a case that meets a full pool begins again alone
 _SPARE: Final = 8  # connections: some cases open several
@@ -31,15 +31,15 @@ _SLOW: Final = 0.05  # seconds of an answer above which the relay's own time mat
 
 def jobs_for(target: RelayUnderTest, facts: Facts) -> int:
     """Return the number of cases to run at the same time: 1 if the relay serves connections one after the other."""
-    fastest = facts.latency.fastest or facts.latency.hello
-    if fastest == 0.0:
+    trip = facts.latency.trip
+    if trip == 0.0:
         return 1
-    wanted = next((count for seconds, count in _BY_DISTANCE if fastest < seconds), _MOST)
-    if facts.unanswered:  # many cases only wait
+    wanted = next((count for seconds, count in _BY_DISTANCE if trip < seconds), _MOST)
+    if facts.unanswered:
         wanted = max(wanted, _WAITING)
     wanted = jobs_within(target.profile, wanted)
     if (bound := target.profile.target.requests_per_second) is not None:
-        wanted = min(wanted, ceil(bound * fastest) + 1)  # more would only wait for their turn
+        wanted = min(wanted, ceil(bound * trip) + 1)  # more would only wait for their turn
     if wanted == 1:
         return 1
     limit = target.profile.target.connections_at_once or target.profile.relay.connection_limit
@@ -51,7 +51,7 @@ def jobs_for(target: RelayUnderTest, facts: Facts) -> int:
     if served < connections:
         return min(wanted, max(1, served // _CONNECTIONS_OF_A_CASE))
     one_by_one = connections * (facts.latency.handshake + facts.latency.hello)
-    return 1 if fastest > _SLOW and one_by_one < _GAIN * taken else wanted
+    return 1 if trip > _SLOW and one_by_one < _GAIN * taken else wanted
 
 
 def jobs_within(profile: Profile, wanted: int) -> int:

@@ -23,7 +23,6 @@ from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
-from cbspec_conformance.record.transcript import is_long
 from cbspec_conformance.target.capacity import rooms, tenants_limits
 from cbspec_conformance.target.clock import fitting_shift
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused, context_for
@@ -253,8 +252,7 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
 
 def with_silence(target: RelayUnderTest, facts: Facts) -> Facts:
     """Add the kinds of answers that were awaited in vain."""
-    in_vain = dict.fromkeys(record.what for record in target.transcript.records if is_long(record))
-    return replace(facts, unanswered=tuple(in_vain))
+    return replace(facts, unanswered=tuple(sorted(target.waited_long_for)))
 
 
 def with_short_cuts(target: RelayUnderTest, facts: Facts) -> Facts:

@@ -117,6 +117,14 @@ class SharedParts:
         return self.clock.monotonic() - self._begun
 
 
+class _Settled(Exception):
+    """Another attempt can't succeed; `error` is the reason."""
+
+    def __init__(self, error: Broken | Inconclusive) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class RelayUnderTest:
     """The relay for the length of one case.
 
@@ -374,6 +382,11 @@ class RelayUnderTest:
         """What the case awaited in vain."""
         return {record.what for record in self.transcript.records if isinstance(record, Waited)}
 
+    @property
+    def waited_long_for(self) -> set[str]:
+        """What the case awaited in vain for so long that the relay may have paused."""
+        return {record.what for record in self.transcript.records if is_long(record)}
+
     def soon(self, attempt: Callable[[], _Made], *, late: bool = True) -> _Made:
         """Repeat `attempt` until it succeeds, for as long as a relay may need to give back room; then let it raise.
 
@@ -383,15 +396,15 @@ class RelayUnderTest:
         """
         said: list[Broken | Inconclusive] = []
 
-        def attempted() -> _Made | Broken | Inconclusive:
+        def attempted() -> _Made:
             try:
                 return attempt()
             except (Broken, Inconclusive) as error:
                 said.append(error)
                 if isinstance(error, Broken) and isinstance(said[0], NoRoom):
-                    return said[0]
+                    raise _Settled(said[0]) from None
                 if self.waited_for & self.shared.silent_alone:  # what never comes is not a matter of room
-                    return error
+                    raise _Settled(error) from None
                 raise
 
         try:
@@ -411,8 +424,8 @@ class RelayUnderTest:
             if isinstance(said[0], Inconclusive):
                 raise said[0] from None
             raise
-        if isinstance(made, (Broken, Inconclusive)):
-            raise made
+        except _Settled as settled:
+            raise settled.error from None
         self.tempo.room("soon", there=True)
         return made
 

@@ -16,7 +16,7 @@ from cbspec_conformance.probe.waits import at_once
 _WIDE = 50
 """The least size of a buffer pool that connections closed a moment ago never exhaust."""
 
-_TOGETHER = 4
+_TOGETHER = 4  # connections: a relay may have limits that the profile does not declare
 
 _SALT = b"s144"
 """Of 200 values, the one whose simulated run at 50 ms takes the shortest time: 18 s; the longest takes twice that."""
