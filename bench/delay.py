@@ -70,10 +70,12 @@ class DelayingProxy:
     def __init__(self, host: str, port: int, path: Path) -> None:
         self._host, self._port, self._path = host, port, path
         self.traffic = Traffic()
+        self._serving = set[asyncio.Task[None] | None]()  # the loop alone would let the collector take them
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until both directions have ended."""
         self.traffic.opened()
+        self._serving.add(task := asyncio.current_task())
         try:
             await asyncio.sleep(self._delay() + self._delay())  # the round trip of TCP's handshake
             try:
@@ -88,6 +90,7 @@ class DelayingProxy:
             writer.transport.abort()
         finally:
             self.traffic.open -= 1
+            self._serving.discard(task)
 
     def _delay(self) -> float:
         return self._path.round_trip / 2 + random.uniform(0, self._path.jitter)  # noqa: S311 - no secret
