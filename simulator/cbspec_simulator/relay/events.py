@@ -3,10 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, get_args
 
 from cbspec_simulator.base.state import ConnectionState
 from cbspec_simulator.faults.engine import Decision
+
+
+class EndedBy(StrEnum):
+    """Whose action ended a connection."""
+
+    CLIENT = "client"
+    RELAY = "relay"
+    FAULT = "fault"
+    CONTROL = "control"
+
+
+class EndedHow(StrEnum):
+    """How a connection ended: TLS's and TCP's orderly ends, TCP's end alone, a reset, or a time-out of the relay's."""
+
+    CLOSE_NOTIFY = "close_notify"
+    FIN = "fin"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What a completed handshake agreed on; a member is empty if the client sent or received nothing of the kind."""
+
+    version: str
+    cipher: str
+    server_name: str = ""
+    alpn: str = ""
+    client_certificate: str = ""
+    resumed: bool = False
+
+
+class Accepted(NamedTuple):
+    """A TCP connection was accepted: its number and the client's address."""
+
+    number: int
+    address: str
+
+
+class Secured(NamedTuple):
+    """The TLS handshake of a connection is complete."""
+
+    number: int
+    facts: TlsFacts
+
+
+class NotSecured(NamedTuple):
+    """The TLS handshake of a connection failed.
+
+    `alert_sent` and `alert_received` are the alerts' names in RFC 8446 ("" if none), `server_name` that of the
+    ClientHello; `plain` holds the first bytes if they are no TLS.
+    """
+
+    number: int
+    reason: str
+    server_name: str = ""
+    alert_sent: str = ""
+    alert_received: str = ""
+    plain: bytes = b""
+
+
+class BytesReceived(NamedTuple):
+    """Plain text arrived inside TLS, whether or not it completes a message."""
+
+    number: int
+    data: bytes
+
+
+class BytesSent(NamedTuple):
+    """Plain text was passed to TLS and the socket, after all delays, cuts and ends."""
+
+    number: int
+    data: bytes
+
+
+class Ended(NamedTuple):
+    """A connection's end began, by whose action and how; the first cause of several."""
+
+    number: int
+    by: EndedBy
+    how: EndedHow
 
 
 class Connected(NamedTuple):
@@ -55,11 +138,24 @@ class Disconnected(NamedTuple):
     reset: bool
 
 
-Event = Connected | MessageReceived | Answered | Sent | Decided | Disconnected
+Event = (
+    Accepted
+    | Secured
+    | NotSecured
+    | BytesReceived
+    | BytesSent
+    | Ended
+    | Connected
+    | MessageReceived
+    | Answered
+    | Sent
+    | Decided
+    | Disconnected
+)
 Subscriber = Callable[[Any], None]
 """Receives the events to which it subscribed."""
 
-KINDS: Final[tuple[type[Event], ...]] = (Connected, MessageReceived, Answered, Sent, Decided, Disconnected)
+KINDS: Final[tuple[type[Event], ...]] = get_args(Event)
 
 
 class Subscribers:
