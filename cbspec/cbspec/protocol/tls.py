@@ -7,6 +7,10 @@ asyncio's TLS closes without an alert after a failed handshake, and needs fiftee
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from cbspec.protocol.tls_alerts import alert_due, alert_received
 
 _CHUNK = 16 * 1024  # bytes of the largest TLS record
 
@@ -19,19 +23,33 @@ _ALERTS = {
     "VERSION_TOO_LOW": _PROTOCOL_VERSION,  # D.5: SSL 3.0, for which OpenSSL sends handshake_failure
     "NO_COMPRESSION_SPECIFIED": _ILLEGAL_PARAMETER,  # 4.1.2: the null method is missing
 }
+_SHORT: Final = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
 _PLAIN_ALERT = 7  # bytes of an alert's record before encryption
 
 
 class TlsFailed(Exception):
     """The handshake or the session failed; `data_to_send()` may contain an alert.
 
-    `reason` is OpenSSL's, in words. `unverified` is True if the peer's certificate was rejected.
+    `reason` is OpenSSL's, in words. `unverified` is True if the peer's certificate was rejected. `alert_received` is
+    the peer's alert that ended the session, `alert_due` the alert that OpenSSL sends for its reason; "" without one.
     """
 
     def __init__(self, error: ssl.SSLError) -> None:
+        self.alert_received = alert_received(error)
+        self.alert_due = "" if self.alert_received else alert_due(error)
         self.unverified = isinstance(error, ssl.SSLCertVerificationError)
         self.reason = str(getattr(error, "verify_message", "") or error.reason or error)
         super().__init__(self.reason.lower().replace("_", " "))
+
+
+class TlsAgreement(NamedTuple):
+    """The facts of a completed handshake; `version` is "" without TLS, `certificate` the subject of the peer's."""
+
+    version: str
+    cipher: str
+    protocol: str = ""
+    certificate: str = ""
+    resumed: bool = False
 
 
 class TlsLayer:
@@ -68,6 +86,15 @@ class TlsLayer:
             return b""
         self._incoming.write(data)
         return self._advance()
+
+    def agreement(self) -> TlsAgreement:
+        """Return the facts of the completed handshake; a peer's certificate is known only if it was verified."""
+        tls = self.ssl_object
+        if (version := tls.version()) is None:
+            return TlsAgreement("", "")
+        cipher, certificate = tls.cipher() or ("",), tls.getpeercert() or {}
+        protocol = tls.selected_alpn_protocol() or ""
+        return TlsAgreement(version, cipher[0], protocol, _subject(certificate), bool(tls.session_reused))
 
     def check(self) -> None:
         """Raise TlsFailed if the session failed after the last plain text."""
@@ -133,3 +160,9 @@ class TlsLayer:
             return
         self._outgoing.read()
         self._outgoing.write(bytes((21, 3, 3, 0, 2, 2, alert)))
+
+
+def _subject(certificate: Mapping[str, Any]) -> str:
+    """Return the subject of a certificate in the form of RFC 4514, its first attribute first."""
+    attributes = (attribute for names in certificate.get("subject", ()) for attribute in names)
+    return ",".join(f"{_SHORT.get(name, name)}={value}" for name, value in attributes)

@@ -21,13 +21,17 @@ Address = IPv4Address | IPv6Address
 
 
 class Refused(Exception):
-    """A request is refused with an error of `code` and `text`; `close` ends the connection after it."""
+    """A request is refused with an error of `code` and `text`; `close` ends the connection after it.
 
-    def __init__(self, code: ErrorCode, text: str, *, close: bool = False) -> None:
+    `by_fault`: a fault refuses it.
+    """
+
+    def __init__(self, code: ErrorCode, text: str, *, close: bool = False, by_fault: bool = False) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
         self.close = close
+        self.by_fault = by_fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,22 +33,23 @@ class TlsChannel:
         self.flushed = False
         return self.layer.receive_data(data)
 
-    def send(self, data: bytes) -> None:
-        """Send plain text."""
+    def send(self, data: bytes) -> bool:
+        """Send plain text; return whether all of it was passed to the socket."""
         self.layer.send(data)
-        self.flush()
+        sent = self.flush()
+        return bool(sent) and (self._stall_after is None or self._written < self._stall_after)
 
-    def flush(self) -> None:
-        """Send the bytes that TLS has ready."""
+    def flush(self) -> bytes:
+        """Send the bytes that TLS has ready; return those that were passed to the socket."""
         self.flushed = True
         data = self.layer.data_to_send()
-        if not data:
-            return
         if self._stall_after is not None:
             data = data[: max(0, self._stall_after - self._written)]
             self._written += len(data)
-        if data and not self.write_closed:
-            self.transport.write(data)
+        if not data or self.write_closed or self.transport.is_closing():
+            return b""
+        self.transport.write(data)
+        return b"" if self.transport.is_closing() else data  # the client may have reset the connection
 
     def end_writing(self, *, notify: bool) -> None:
         """End the relay's half of the connection, with or without a close_notify."""

@@ -34,9 +34,9 @@ _Place = tuple[socket.AddressFamily, Any]
 
 
 class Acceptor:
-    """Accepts the connections of a listening socket, which it owns; `factory` makes the protocol of each."""
+    """Accepts the connections of a listening socket, which it owns; `factory` makes protocols by addresses."""
 
-    def __init__(self, sock: socket.socket, factory: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, sock: socket.socket, factory: Callable[[str], asyncio.Protocol]) -> None:
         self._sock = sock
         self._factory = factory
         self._loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ class Acceptor:
                 self._pause(error)
                 return
             try:
-                protocol = self._factory()
+                protocol = self._factory(address[0])
             except Exception as error:
                 log.error("a connection can't be served: %s", error)  # noqa: TRY400 - short, as for the backlog
                 sock.close()
@@ -85,12 +85,13 @@ class Acceptor:
 
 
 class Listener:
-    """Accepts connections, unless a `refuse` fault stands at the time of `clock`; `factory` makes their protocols.
+    """Accepts connections, unless a `refuse` fault stands at the time of `clock`.
 
-    While it refuses, a socket that doesn't listen holds the port.
+    `factory` makes the protocol of a connection by its address. While connections are refused, a socket that doesn't
+    listen holds the port.
     """
 
-    def __init__(self, factory: Callable[[], asyncio.Protocol], faults: Faults, clock: Clock) -> None:
+    def __init__(self, factory: Callable[[str], asyncio.Protocol], faults: Faults, clock: Clock) -> None:
         self._factory = factory
         self._faults = faults
         self._clock = clock

@@ -13,6 +13,7 @@ from typing import Final
 from cbspec_simulator.faults.kind import Cut, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.behaviour import Writing
+from cbspec_simulator.relay.events import EndedBy
 
 _BATCH: Final = 256  # actions of one connection that are performed before other connections have their turn
 _PLAIN: Final = Delivery()
@@ -191,7 +192,7 @@ class Outbox:
                 yield waited, SendAction(piece, then=() if left else send.then)
                 waited = 0.0
         if delivery.end is not None:
-            yield waited, CloseAction(delivery.end)
+            yield waited, CloseAction(delivery.end, EndedBy.FAULT)
 
     def _queue(self, begin: float, actions: _Timed) -> None:
         self._queued.append((begin, actions))

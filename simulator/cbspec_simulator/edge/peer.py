@@ -11,18 +11,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, cast
 
-from cbspec.protocol.tls import TlsFailed
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.protocol.tls_alerts import ALERTS
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.channel import TlsChannel
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.io_requests import io_work
+from cbspec_simulator.edge.lifecycle import Lifecycle
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.edge.read_throttle import Crowd, ReadThrottle
 from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
-from cbspec_simulator.relay.relay import Relay
+from cbspec_simulator.relay.events import EndedBy, EndedHow
+from cbspec_simulator.relay.relay import Relay, plain_address
 from cbspec_simulator.relay.session import RelaySession, connect
 
 log = logging.getLogger("simulator")
@@ -36,6 +39,7 @@ _BEFORE_RESET: Final = 0.05  # seconds: a reset discards bytes that haven't left
 _READ_AHEAD: Final = 64 * 1024  # bytes that may wait while the session is paused or waits for I/O
 _LARGE_READ: Final = 16 * 1024  # bytes of input after the end; larger reads are followed by a pause of
 _READ_GAP: Final = 0.0005  # seconds
+_LATE: Final = 256 * 1024  # bytes of TLS after the relay's end that are decrypted and recorded
 
 
 @dataclass(eq=False, slots=True)
@@ -62,6 +66,8 @@ class Peer(asyncio.Protocol):
         "_held_up",
         "_io",
         "_last",
+        "_late",
+        "_life",
         "_next_action",
         "_outbox",
         "_read_ahead",
@@ -72,14 +78,17 @@ class Peer(asyncio.Protocol):
         "number",
     )
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: Edge, address: str) -> None:
         relay = edge.relay
         self._edge = edge
         self.number = relay.accept()
+        self._life = Lifecycle(relay.tell, self.number, str(plain_address(address)))
         self._greeting = self._meet()
-        wanted = self._greeting.tls
-        context = edge.contexts(wanted, self._greeting.lifetime) if wanted else edge.contexts.own
-        self._channel = TlsChannel(relay.behaviour.layer(context), self._greeting.stall_after)
+        try:
+            self._channel = TlsChannel(relay.behaviour.layer(self._context()), self._greeting.stall_after)
+        except Exception:
+            self._life.ended(EndedBy.RELAY, EndedHow.FIN)
+            raise
         self._outbox = Outbox(relay.behaviour.writing, self._perform)
         self._next_action = Timer()
         self._io: asyncio.Task[None] | None = None
@@ -91,7 +100,12 @@ class Peer(asyncio.Protocol):
         self._held_up = False
         self._timer = Timer()  # time-outs of handshake and idleness, then the end of the connection
         self._last = edge.clock.monotonic()
+        self._late = 0  # bytes of input after the relay's end
         self._finished = False
+
+    def _context(self) -> ssl.SSLContext:
+        contexts, wanted = self._edge.contexts, self._greeting.tls
+        return contexts(wanted, self._greeting.lifetime) if wanted else contexts.own
 
     def _meet(self) -> Greeting:
         """Return how faults treat the new connection."""
@@ -111,11 +125,12 @@ class Peer(asyncio.Protocol):
         self._edge.empty.clear()
         self._timer.start(self._edge.relay.config.limits.handshake_timeout, self._check_time)
         if self._greeting.end is not None:
-            self.finish(self._greeting.end)
+            self.finish(self._greeting.end, EndedBy.FAULT)
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes from the socket."""
         if self._finished or self._channel.client_ended:
+            self._received_late(data)
             if len(data) > _LARGE_READ:
                 transport = self._channel.transport
                 transport.pause_reading()
@@ -125,6 +140,7 @@ class Peer(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Handle the end of input; pending answers are still sent."""
+        self._life.ended(EndedBy.CLIENT, EndedHow.FIN)
         if not self._finished:
             if plain := self._channel.layer.receive_eof():
                 self._guarded(self._read, plain)
@@ -133,6 +149,10 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything."""
+        if exc is not None:
+            self._life.ended(EndedBy.CLIENT, EndedHow.RESET)
+        else:
+            self._life.ended(EndedBy.RELAY, EndedHow.FIN)
         self._finished = True
         if self._outbox.blocked:
             self._block(False)
@@ -176,11 +196,17 @@ class Peer(asyncio.Protocol):
         """Close the connection at once."""
         self._channel.transport.abort()
 
-    def finish(self, how: ConnectionEnd | None = None) -> None:
-        """Send the last messages and close the connection, in the relay's usual way (None) or in another one."""
+    def finish(
+        self, how: ConnectionEnd | None = None, by: EndedBy = EndedBy.RELAY, shown: EndedHow | None = None
+    ) -> None:
+        """Send the last messages and close the connection, in the relay's usual way (None) or in another one.
+
+        `by` is the cause, and `shown` the way in the event (None: as `how` says).
+        """
         channel, writing = self._channel, self._edge.relay.behaviour.writing
         if self._finished or (how is ConnectionEnd.HALF and channel.write_closed):
             return
+        self._life.ended(by, shown or self._way(how))
         if how is ConnectionEnd.HALF:
             channel.end_writing(notify=True)
             channel.write_closed = True
@@ -205,20 +231,41 @@ class Peer(asyncio.Protocol):
         if not channel.client_ended or channel.transport.get_write_buffer_size():
             self._timer.start(LINGER, self.abort)
 
+    def _way(self, how: ConnectionEnd | None) -> EndedHow:
+        """Return the way in which the relay ends the connection."""
+        channel, writing = self._channel, self._edge.relay.behaviour.writing
+        if how is ConnectionEnd.RESET or (how is None and writing.reset and not channel.client_ended):
+            return EndedHow.RESET
+        notify = writing.close_notify if how is None else how is not ConnectionEnd.WITHOUT_NOTIFY
+        return EndedHow.CLOSE_NOTIFY if notify and channel.layer.established else EndedHow.FIN
+
+    def _refuse_handshake(self, alert: int) -> None:
+        """Answer the ClientHello by an alert."""
+        self._channel.transport.write(bytes((21, 3, 3, 0, 2, 2, alert)))  # a record without encryption
+        self._life.refused("a fault refuses the handshake", ALERTS[alert])
+        self._life.ended(EndedBy.FAULT, EndedHow.ALERT, ALERTS[alert])
+        self.finish(ConnectionEnd.WITHOUT_NOTIFY, EndedBy.FAULT)
+
     def _received(self, data: bytes) -> None:
-        channel, greeting = self._channel, self._greeting
-        if greeting.alert is not None:
-            channel.transport.write(bytes((21, 3, 3, 0, 2, 2, greeting.alert)))  # a record without encryption
-            self.finish(ConnectionEnd.WITHOUT_NOTIFY)
-            return
+        channel, greeting, life = self._channel, self._greeting, self._life
         handshake = not channel.layer.established
+        if handshake:
+            life.handshake(data)
+            if greeting.alert is not None:
+                self._refuse_handshake(greeting.alert)
+                return
         plain = channel.receive(data)
         handshake = handshake and channel.layer.established
         if handshake:
+            life.secured(channel.layer)
             limits = self._edge.relay.config.limits
             self._last = self._edge.clock.monotonic()
             if limits.idle_timeout < limits.handshake_timeout:  # otherwise the handshake's timer is in time
                 self._timer.start(limits.idle_timeout, self._check_time)
+        if plain:
+            life.received(plain)
+        if channel.layer.ended:
+            life.ended(EndedBy.CLIENT, EndedHow.CLOSE_NOTIFY)
         if (plain or handshake) and not greeting.unresponsive:
             if self._throttle.passes(len(plain)) or not self._edge.relay.behaviour.reads_in_turns:
                 self._read(plain)
@@ -228,6 +275,15 @@ class Peer(asyncio.Protocol):
                 self._throttle.put(plain)
                 self._plan_turn()
         self._settle()
+
+    def _received_late(self, data: bytes) -> None:
+        """Record input after the relay's end, up to a limit; deviations of TLS must not notice it."""
+        layer = self._channel.layer
+        if self._late < _LATE and type(layer) is TlsLayer and layer.established:
+            self._late += len(data)
+            with contextlib.suppress(TlsFailed):
+                if plain := layer.receive_data(data):
+                    self._life.received(plain)
 
     def _plan_turn(self) -> None:
         """Schedule the next turn of large input, if any waits, and pause reading until then."""
@@ -329,11 +385,12 @@ class Peer(asyncio.Protocol):
             return
         if isinstance(action, SendAction):
             if action.data and not self._channel.write_closed:
-                self._channel.send(action.data)
+                if self._channel.send(action.data):
+                    self._life.sent(action.data)
                 for event in action.then:
                     self._edge.relay.tell(event)
         elif isinstance(action, CloseAction):
-            self.finish(action.how)
+            self.finish(action.how, action.by, EndedHow.CLOSE_FRAME if action.by is EndedBy.CLIENT else None)
         elif isinstance(action, WaitAction):
             self._continue(lambda session: session.resume(self._edge.clock.now()))
         elif (work := io_work(action, self._edge.relay, self._edge.clock)) is not None:
@@ -390,7 +447,7 @@ class Peer(asyncio.Protocol):
         if left > 0:
             self._timer.start(left, self._check_time)
         else:
-            self.finish()
+            self.finish(shown=EndedHow.TIMEOUT)
 
     def _guarded(self, work: Callable[..., None], *args: object) -> None:
         """Call a function; its failure ends this connection only."""
@@ -398,6 +455,7 @@ class Peer(asyncio.Protocol):
             work(*args)
         except TlsFailed as error:
             log.debug("TLS: %s", error)
+            self._life.failed(error, self._channel.flush(), self._channel.layer)
             self.finish()
         except Exception:
             log.exception("a connection failed and is closed")

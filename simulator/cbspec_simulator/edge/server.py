@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.listener import Listener
 from cbspec_simulator.edge.peer import Edge, Peer
 from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.relay.events import EndedBy
 from cbspec_simulator.relay.relay import Relay
 
 
@@ -18,7 +20,7 @@ class RelayServer:
 
     def __init__(self, relay: Relay, contexts: Contexts, clock: Clock) -> None:
         self.edge = Edge(relay, contexts, clock)
-        self._listener = Listener(lambda: Peer(self.edge), relay.faults, clock)
+        self._listener = Listener(partial(Peer, self.edge), relay.faults, clock)
         relay.faults.watch(lambda: None, self._release)
         clock.watch(self._clock_moved)
 
@@ -39,7 +41,8 @@ class RelayServer:
         """End a connection by its number; return whether it was open."""
         peer = self.edge.peers.get(number)
         if peer is not None:
-            peer.finish(None if how is ConnectionEnd.CLOSE else how)  # None includes the WebSocket's closing handshake
+            # None includes the WebSocket's closing handshake.
+            peer.finish(None if how is ConnectionEnd.CLOSE else how, EndedBy.CONTROL)
         return peer is not None
 
     async def emptied(self, seconds: float) -> None:
@@ -53,7 +56,7 @@ class RelayServer:
         """Stop listening and close every connection; abort those that are open after `grace` seconds."""
         self._listener.close()
         for peer in tuple(self.edge.peers.values()):
-            peer.finish()
+            peer.finish(by=EndedBy.CONTROL)
         await self.emptied(grace)
         for peer in tuple(self.edge.peers.values()):
             peer.abort()

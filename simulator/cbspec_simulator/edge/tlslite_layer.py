@@ -17,14 +17,15 @@ from weakref import WeakKeyDictionary
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.protocol.tls import TlsAgreement, TlsFailed, TlsLayer
+from cbspec.protocol.tls_alerts import ALERTS
 from cbspec.tls_contexts import server_context
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.11 warns of a module that tlslite-ng imports
     from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
     from tlslite.constants import AlertDescription, AlertLevel
-    from tlslite.errors import BaseTLSException, TLSClosedConnectionError
+    from tlslite.errors import BaseTLSException, TLSAlert, TLSClosedConnectionError, TLSRemoteAlert
     from tlslite.messages import Alert, ApplicationData
     from tlslite.recordlayer import RecordLayer
 
@@ -32,6 +33,11 @@ Message = Any
 """A message of tlslite-ng, which has no types."""
 
 _MATERIAL: WeakKeyDictionary[ssl.SSLContext, tuple[Any, Any]] = WeakKeyDictionary()
+_CIPHERS: Final = {
+    0x1301: "TLS_AES_128_GCM_SHA256",
+    0x1302: "TLS_AES_256_GCM_SHA384",
+    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
+}
 _TICKET_KEY: Final = os.urandom(32)
 
 
@@ -179,6 +185,9 @@ class TlsliteLayer(TlsLayer):
             reason = ssl.SSLError(1, str(error))
             reason.reason = f"tlslite-ng: {error}"
             self._failure = TlsFailed(reason)
+            if isinstance(error, TLSAlert):
+                kind = "alert_received" if isinstance(error, TLSRemoteAlert) else "alert_due"
+                setattr(self._failure, kind, ALERTS.get(error.description, ""))
             if not plain:
                 raise self._failure from None
         return bytes(plain)
@@ -195,6 +204,11 @@ class TlsliteLayer(TlsLayer):
         while not self.tls.closed:
             for read in self.tls.readAsync(min=1):
                 yield None if read in (0, 1) else bytes(read)
+
+    def agreement(self) -> TlsAgreement:
+        """Return the facts of the completed handshake."""
+        cipher = _CIPHERS.get(self.tls.session.cipherSuite, "")
+        return TlsAgreement(self.tls.getVersionName().replace(" ", "v"), cipher, resumed=bool(self.tls.resumed))
 
     def after_handshake(self) -> None:
         """Do what follows the handshake: nothing."""

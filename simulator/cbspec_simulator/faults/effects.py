@@ -58,7 +58,7 @@ def refuse(handling: Handling, strike: Strike) -> None:
     code, text, close = strike["code"], strike["text"], strike["close"]
 
     def check(attempt: Attempt) -> None:
-        raise Refused(code, text or f"refused as {code}", close=close)
+        raise Refused(code, text or f"refused as {code}", close=close, by_fault=True)
 
     handling.first_steps.append(Step(strike.fault, check))
 
@@ -67,7 +67,8 @@ def refuse_new_work(handling: Handling, strike: Strike) -> None:
     def check(attempt: Attempt) -> None:
         if isinstance(attempt.request, Hello | Auth | TunnelInfo):
             close = not attempt.connection.admitted
-            raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
+            text = "the relay takes no new work"
+            raise Refused(ErrorCode.SERVER_UNAVAILABLE, text, close=close, by_fault=True)
 
     handling.first_steps.append(Step(strike.fault, check))
 
@@ -86,7 +87,7 @@ def limit(handling: Handling, strike: Strike) -> None:
         for name, quota in _QUOTAS.items():
             taken = [account for account in attempt.held if account.name == quota.name]
             if strike[name] is not None and any(attempt.relay.usage.used(each) > strike[name] for each in taken):
-                raise Refused(quota.code, quota.text, close=quota.close)
+                raise Refused(quota.code, quota.text, close=quota.close, by_fault=True)
 
     handling.last_steps.append(Step(strike.fault, check))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cbspec_simulator.base.steps import IoRequest
 from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
-from cbspec_simulator.relay.events import Sent
+from cbspec_simulator.relay.events import EndedBy, Sent
 
 
 class SendAction(NamedTuple):
@@ -28,9 +28,13 @@ class WaitAction:
 
 @dataclass(frozen=True, slots=True)
 class CloseAction:
-    """End the connection after everything that was sent, in the relay's usual way (None) or in another one."""
+    """End the connection after everything that was sent, in the relay's usual way (None) or in another one.
+
+    `by` is the first cause: the relay, a fault, or a client that has closed its WebSocket.
+    """
 
     how: ConnectionEnd | None = None
+    by: EndedBy = EndedBy.RELAY
 
 
 Action = SendAction | IoRequest | WaitAction | CloseAction

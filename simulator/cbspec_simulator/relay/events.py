@@ -21,8 +21,14 @@ class EndedBy(StrEnum):
 
 
 class EndedHow(StrEnum):
-    """How a connection ended: TLS's and TCP's orderly ends, TCP's end alone, a reset, or a time-out of the relay's."""
+    """How a connection ended.
 
+    A WebSocket's close frame; a close_notify, or another alert of TLS; TCP's end alone; a reset; or the relay's
+    time-out, after which the relay closes in its usual way.
+    """
+
+    CLOSE_FRAME = "close_frame"
+    ALERT = "alert"
     CLOSE_NOTIFY = "close_notify"
     FIN = "fin"
     RESET = "reset"
@@ -31,7 +37,11 @@ class EndedHow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """What a completed handshake agreed on; a member is empty if the client sent or received nothing of the kind."""
+    """The facts of a completed handshake; a member is empty if the client sent nothing of the kind.
+
+    `server_name` (SNI), `offered` (the versions of TLS) and `alpn` (the application protocols, separated by commas) are
+    those of the ClientHello; `client_certificate` is the subject of the client's.
+    """
 
     version: str
     cipher: str
@@ -39,6 +49,7 @@ class TlsFacts:
     alpn: str = ""
     client_certificate: str = ""
     resumed: bool = False
+    offered: tuple[str, ...] = ()
 
 
 class Accepted(NamedTuple):
@@ -58,8 +69,8 @@ class Secured(NamedTuple):
 class NotSecured(NamedTuple):
     """The TLS handshake of a connection failed.
 
-    `alert_sent` and `alert_received` are the alerts' names in RFC 8446 ("" if none), `server_name` that of the
-    ClientHello; `plain` holds the first bytes if they are no TLS.
+    `alert_sent` and `alert_received` are the alerts' names in RFC 8446 ("" if none). `server_name`, `alpn` and
+    `offered` are those of the ClientHello, as in `TlsFacts`. `plain` holds the first bytes if they are no TLS.
     """
 
     number: int
@@ -68,6 +79,8 @@ class NotSecured(NamedTuple):
     alert_sent: str = ""
     alert_received: str = ""
     plain: bytes = b""
+    alpn: str = ""
+    offered: tuple[str, ...] = ()
 
 
 class BytesReceived(NamedTuple):
@@ -85,11 +98,15 @@ class BytesSent(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A connection's end began, by whose action and how; the first cause of several."""
+    """A connection's end began, by whose action and how; the first cause of several.
+
+    `alert` is the name of the alert that ended it, "" if there was none.
+    """
 
     number: int
     by: EndedBy
     how: EndedHow
+    alert: str = ""
 
 
 class Connected(NamedTuple):
@@ -170,6 +187,10 @@ class Subscribers:
         """Subscribe to these kinds of events (default: all)."""
         for kind in kinds or KINDS:
             self._of[kind] += (subscriber,)
+
+    def wanted(self, kind: type[Event]) -> bool:
+        """Return whether a kind of events has a subscriber."""
+        return bool(self._of[kind])
 
     def __call__(self, event: Event) -> None:
         """Publish an event."""

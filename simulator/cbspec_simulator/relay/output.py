@@ -14,7 +14,7 @@ from cbspec_simulator.faults.websocket import framed
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
 from cbspec_simulator.relay.behaviour import AnswerContext, Body, encoded
-from cbspec_simulator.relay.events import Answered, Sent
+from cbspec_simulator.relay.events import Answered, EndedBy, Sent
 from cbspec_simulator.relay.relay import Relay
 
 _UNSOLICITED = "CB-MSG-004"  # the requirement about messages without a request
@@ -25,10 +25,11 @@ class Output:
     """Turns messages into `actions`.
 
     `request_type` is the type of the current request, `timing` the event that its answer publishes when it is sent; a
-    `copy` is a request that a fault repeats. After `closing` nothing more is written.
+    `copy` is a request that a fault repeats. After `closing` nothing more is written. `faulty`: a fault has closed the
+    WebSocket.
     """
 
-    __slots__ = ("_relay", "_state", "_websocket", "actions", "closing", "copy", "request_type", "timing")
+    __slots__ = ("_relay", "_state", "_websocket", "actions", "closing", "copy", "faulty", "request_type", "timing")
 
     def __init__(self, relay: Relay, state: ConnectionState) -> None:
         self._relay = relay
@@ -37,6 +38,7 @@ class Output:
         self.actions: list[Action] = []
         self.closing = False
         self.copy = False
+        self.faulty = False
         self.request_type = ""
         self.timing: tuple[Sent, ...] = ()
 
@@ -65,14 +67,14 @@ class Output:
         """Send messages that answer nothing."""
         self._write(bodies, _context(self._state, None, 0), ())
 
-    def close(self, how: ConnectionEnd | None = None) -> None:
-        """End the connection once."""
+    def close(self, how: ConnectionEnd | None = None, by: EndedBy = EndedBy.RELAY) -> None:
+        """End the connection once; `by` is the cause."""
         if self.closing:
             return
         self.closing = True
         if how in (None, ConnectionEnd.CLOSE) and (data := self._close_frame()):
             self.actions.append(SendAction(data))
-        self.actions.append(CloseAction(how))
+        self.actions.append(CloseAction(how, EndedBy.FAULT if self.faulty else by))
 
     def strikes(self, direction: MessageDirection, message: str, now: Moment) -> tuple[Strike, ...]:
         """Return the strikes of faults on a message of this type."""
@@ -121,7 +123,9 @@ class Output:
         """Return the action that sends a text as the strikes demand."""
         delivery = delivered(strikes)
         if self._websocket is not None and any(strike.kind.frame for strike in strikes):
+            before = self._websocket.write_closed
             data = framed(self._websocket, text, strikes)
+            self.faulty = self.faulty or self._websocket.write_closed > before
         else:
             data = self._state.framer.encode(text)
         if delivery is not None and delivery.end is ConnectionEnd.CLOSE and delivery.length is None:

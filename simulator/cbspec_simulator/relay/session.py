@@ -21,7 +21,7 @@ from cbspec_simulator.base.steps import Dial, Refresh
 from cbspec_simulator.faults.kind import ConnectionEnd, Handling
 from cbspec_simulator.faults.when import MessageDirection
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
-from cbspec_simulator.relay.events import Connected, Disconnected, MessageReceived, Sent
+from cbspec_simulator.relay.events import Connected, Disconnected, EndedBy, MessageReceived, Sent
 from cbspec_simulator.relay.output import Output
 from cbspec_simulator.relay.relay import Relay, plain_address
 from cbspec_simulator.relay.requests import Outcome, RequestHandler
@@ -179,14 +179,14 @@ class RelaySession:
             self.backlog = True
             return output.actions
         if self._websocket is not None and (self._websocket.ended or self._websocket.failure):
-            output.close()
+            output.close(by=EndedBy.RELAY if self._websocket.failure else EndedBy.CLIENT)
         return output.actions
 
     def _conclude(self, outcome: Outcome, event: RequestReceived | RequestRefused | None) -> None:
         if isinstance(outcome, Refused):
             self._output.answer(Error(outcome.code, outcome.text), event, self._now)
             if outcome.close:
-                self._output.close()
+                self._output.close(by=EndedBy.FAULT if outcome.by_fault else EndedBy.RELAY)
         elif isinstance(outcome, _IO_REQUESTS):
             self._output.actions.append(outcome)
         else:
@@ -208,9 +208,9 @@ class RelaySession:
         output, protocol = self._output, self.state.protocol
         output.insert(handling.extra)
         if handling.end is ConnectionEnd.HALF:
-            output.actions.append(CloseAction(ConnectionEnd.HALF))  # the request is handled all the same
+            output.actions.append(CloseAction(ConnectionEnd.HALF, EndedBy.FAULT))  # the request is handled
         elif handling.end is not None:
-            output.close(handling.end)
+            output.close(handling.end, EndedBy.FAULT)
             return
         if not handling.copies:
             output.drop()

@@ -41,6 +41,9 @@ async def greeting(address: tuple[str, int]) -> bytes:
 class Greeter(asyncio.Protocol):
     """Sends a greeting and closes."""
 
+    def __init__(self, address: str) -> None:
+        assert address in ("127.0.0.1", "::1")
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         # Without it, a second answer waits for the client's acknowledgement of the first, which takes 40 ms.
@@ -87,7 +90,7 @@ async def test_connections_wait_for_free_file_descriptors(
 
 
 async def test_a_connection_without_a_protocol_is_closed_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    def fail() -> asyncio.Protocol:
+    def fail(_: str) -> asyncio.Protocol:
         raise OSError(errno.EMFILE, "none left")
 
     sock = socket.create_server(("127.0.0.1", 0))

@@ -15,6 +15,7 @@ from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.behaviour import Writing
+from cbspec_simulator.relay.events import EndedBy
 
 RESET = ConnectionEnd.RESET
 
@@ -100,12 +101,12 @@ SCHEDULES: dict[str, tuple[Writing, list[Action], list[tuple[float, Action]]]] =
     "an answer ends the connection": (
         PLAIN,
         [SendAction(b"abcdef", Delivery(length=3, end=RESET, pause=1.0))],
-        [*at(1.0, b"abc"), (1.0, CloseAction(RESET))],
+        [*at(1.0, b"abc"), (1.0, CloseAction(RESET, EndedBy.FAULT))],
     ),
     "an end does not wait for joined messages": (
         PLAIN,
         [SendAction(b"ab", Delivery(join=5, within=60.0)), SendAction(b"cdef", Delivery(length=2, end=RESET))],
-        [*at(0.0, b"abcd"), (0.0, CloseAction(RESET))],
+        [*at(0.0, b"abcd"), (0.0, CloseAction(RESET, EndedBy.FAULT))],
     ),
 }
 
