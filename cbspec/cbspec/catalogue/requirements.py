@@ -1,4 +1,4 @@
-"""The requirement catalogue, read from requirements.toml, and the frozen set of requirements of each revision.
+"""The requirement catalogue: requirements.toml for relays, client-requirements.toml for clients, and the frozen sets.
 
 A verdict refers to a set of requirements. So for each revision, `cbspec/catalogue/frozen/` has a line for every
 requirement: its id, its level, and a digest of its demand and condition. A test compares the catalogue with it, and
@@ -41,11 +41,19 @@ CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
         "MET": "Metrics",
         "WSK": "WebSocket",
         "ROB": "Robustness",
+        "REF": "Refusals",
+        "RTY": "Retries",
+        "TOL": "Tolerance",
+        "BRK": "Broken answers",
+        "SIL": "Silence",
+        "REC": "Reconnection",
+        "LIF": "Life of the process",
+        "TOK": "Secrecy of the token",
     }
 )
 """The title of each chapter, by the three letters of its ids."""
 
-_ID: Final = re.compile(r"CB-([A-Z]{3})-\d{3}")
+_ID: Final = re.compile(r"C[BC]-([A-Z]{3})-\d{3}")
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -55,6 +63,13 @@ class Level(StrEnum):
     MUST = "MUST"
     SHOULD = "SHOULD"
     INFO = "INFO"
+
+
+class Subject(StrEnum):
+    """The role of the implementation that a requirement concerns; its ids begin with CB (relays) or CC (clients)."""
+
+    RELAY = "relay"
+    CLIENT = "client"
 
 
 class UnknownRequirement(LookupError):
@@ -87,6 +102,11 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The three letters of the id, a key of `CHAPTERS`."""
         return self.id[3:6]
 
+    @property
+    def role(self) -> Subject:
+        """The implementation that it concerns."""
+        return Subject.CLIENT if self.id.startswith("CC") else Subject.RELAY
+
 
 def parse(document: Mapping[str, object]) -> Mapping[str, Requirement]:
     """Return the requirements in a TOML document by id. Raises ValueError, which names the malformed row."""
@@ -96,28 +116,37 @@ def parse(document: Mapping[str, object]) -> Mapping[str, Requirement]:
 def _row(id_: str, row: object) -> Requirement:
     match = _ID.fullmatch(id_)
     if match is None or match[1] not in CHAPTERS:
-        raise ValueError(f"requirement {id_}: an id is CB-<chapter>-<three digits>, with a chapter of CHAPTERS")
+        raise ValueError(f"requirement {id_}: an id is CB- or CC-<chapter>-<three digits>, with a chapter of CHAPTERS")
     try:
         return msgspec.convert({"id": id_, **row} if isinstance(row, dict) else row, Requirement)
     except msgspec.ValidationError as error:
         raise ValueError(f"requirement {id_}: {error}") from None
 
 
-_DOCUMENT: Final = tomllib.loads(resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text("utf-8"))
+def _document(name: str) -> Mapping[str, object]:
+    return tomllib.loads(resources.files("cbspec.catalogue").joinpath(name).read_text("utf-8"))
 
-REVISION: Final[str] = _DOCUMENT["revision"]
+
+_DOCUMENT: Final = _document("requirements.toml")
+
+REVISION: Final = str(_DOCUMENT["revision"])
 """The revision of the specification that the catalogue covers."""
 
 REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_DOCUMENT)
-"""Every requirement by its id."""
+"""Every requirement on relays by its id."""
+
+CLIENT_REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_document("client-requirements.toml"))
+"""Every requirement on clients by its id."""
+
+_ALL: Final[Mapping[str, Requirement]] = {**REQUIREMENTS, **CLIENT_REQUIREMENTS}
 
 
 def find(id_: str) -> Requirement:
     """Return the requirement with an id in upper or lower case. Raises UnknownRequirement."""
     try:
-        return REQUIREMENTS[id_.strip().upper()]
+        return _ALL[id_.strip().upper()]
     except KeyError:
-        raise UnknownRequirement(id_, REQUIREMENTS) from None
+        raise UnknownRequirement(id_, _ALL) from None
 
 
 def frozen_lines(requirements: Mapping[str, Requirement]) -> str:
@@ -136,4 +165,7 @@ def _digest(text: str) -> str:
 
 
 SET: Final = _digest(frozen_lines(REQUIREMENTS))
-"""The digest of the set, which changes with every id, level, demand and condition."""
+"""The digest of the relays' set, which changes with every id, level, demand and condition."""
+
+CLIENT_SET: Final = _digest(frozen_lines(CLIENT_REQUIREMENTS))
+"""The digest of the clients' set."""

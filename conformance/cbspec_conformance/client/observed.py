@@ -1,0 +1,131 @@
+"""What was observed of a client in one situation: its connections on the wire, its process and its output.
+
+Times are in seconds since the situation began. The rules in `rules/` are pure functions of these records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cbspec_conformance.client.incoming import ClientMessage, Incoming
+
+
+@dataclass(slots=True)
+class Handshake:
+    """The TLS handshake of a connection, as the relay saw it; a member is "" if nothing of the kind was seen.
+
+    `failure` is the reason why it failed. `plain` holds the first bytes of a client that speaks no TLS.
+    """
+
+    done: bool = False
+    version: str = ""
+    cipher: str = ""
+    server_name: str = ""
+    alpn: str = ""
+    client_certificate: str = ""
+    resumed: bool = False
+    failure: str = ""
+    alert_sent: str = ""
+    alert_received: str = ""
+    plain: bytes = b""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection of the client: the plain text in both directions, as it really arrived and went out.
+
+    `ended` is the time of its end, `by` and `how` its cause.
+    """
+
+    number: int
+    at: float
+    handshake: Handshake = field(default_factory=Handshake)
+    incoming: Incoming = field(default_factory=Incoming)
+    outgoing: Incoming = field(default_factory=Incoming)
+    ended: float | None = None
+    by: str = ""
+    how: str = ""
+
+    @property
+    def messages(self) -> list[ClientMessage]:
+        """The client's messages."""
+        return self.incoming.messages
+
+    def of(self, *types: str, since: float = 0.0) -> list[ClientMessage]:
+        """Return the client's messages of some types after a time."""
+        return [message for message in self.messages if message.type in types and message.at > since]
+
+    def answered(self, type_: str) -> float | None:
+        """Return when the relay first sent a message of a type, or None."""
+        return next((message.at for message in self.outgoing.messages if message.type == type_), None)
+
+
+@dataclass(slots=True)
+class Output:
+    """A line of the client's output."""
+
+    at: float
+    stream: str
+    text: str
+
+
+@dataclass(slots=True)
+class Exit:
+    """The end of the client's process: its exit code, or the signal that ended it.
+
+    `asked` is the time at which the judge asked it to stop (None: it ended of its own accord). `killed`: it had to be
+    killed.
+    """
+
+    at: float
+    code: int | None
+    signal: str = ""
+    asked: float | None = None
+    killed: bool = False
+
+
+@dataclass(slots=True)
+class Strike:
+    """One strike of the situation's fault: on a connection, at a message."""
+
+    at: float
+    connection: int
+    message: str
+
+
+@dataclass(slots=True)
+class Observation:
+    """Everything that was observed in one situation.
+
+    `watched` is the time at which the judge stopped to watch, and asked the process to end. `ports` are the local ports
+    of the client's tunnels: whether each accepted connections at that time. `lag` is the longest delay of the judge's
+    own event loop: a sign of an overloaded machine.
+    """
+
+    connections: list[Connection] = field(default_factory=list)
+    output: list[Output] = field(default_factory=list)
+    strikes: list[Strike] = field(default_factory=list)
+    exit: Exit | None = None
+    watched: float = 0.0
+    ports: dict[int, bool] = field(default_factory=dict)
+    lag: float = 0.0
+    acted: float | None = None
+
+    @property
+    def ended_itself(self) -> Exit | None:
+        """The end of the process, if it ended of its own accord."""
+        return self.exit if self.exit is not None and self.exit.asked is None else None
+
+    @property
+    def struck(self) -> float | None:
+        """The time at which the situation took effect: the first strike of its fault, or the judge's own action."""
+        times = [strike.at for strike in self.strikes[:1]] + ([self.acted] if self.acted is not None else [])
+        return min(times, default=None)
+
+    def connection(self, number: int) -> Connection | None:
+        """Return a connection by its number."""
+        return next((each for each in self.connections if each.number == number), None)
+
+    def lines(self, since: float = 0.0, until: float = float("inf")) -> list[str]:
+        """Return the lines of output between two times."""
+        return [line.text for line in self.output if since <= line.at <= until]

@@ -1,0 +1,111 @@
+"""A run of several situations at once, after the clean session: its findings as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cbspec_conformance.client.client_profile import ClientProfile
+from cbspec_conformance.client.habits import Habits, learn
+from cbspec_conformance.client.observed import Observation
+from cbspec_conformance.client.process import CannotStart
+from cbspec_conformance.client.rules import judge, why_not
+from cbspec_conformance.client.session import Session, Slots
+from cbspec_conformance.client.situations import CLEAN, DOWN, PACED, Situation
+from cbspec_conformance.judging.verdicts import Finding, Outcome
+
+_RUNNING = 32
+_LAG = 0.5
+"""Seconds by which the judge's own loop may be late; a situation with a longer delay is run again if it finds something."""
+
+
+@dataclass(slots=True)
+class Result:
+    """The findings of one situation, and what was observed."""
+
+    situation: Situation
+    findings: list[Finding]
+    seen: Observation | None = None
+
+
+@dataclass(slots=True)
+class ClientRun:
+    """One run: `profile` is the client's, with its command; `done` is called with each result."""
+
+    profile: ClientProfile
+    situations: Sequence[Situation]
+    transport: str
+    quick: bool
+    done: Callable[[Result], None]
+    habits: Habits = field(default_factory=Habits)
+    results: dict[str, Result] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Run the clean session, then all situations."""
+        cores = os.cpu_count() or 1
+        slots = Slots(1, 1) if self.profile.one_at_a_time else Slots(_RUNNING, 2 * cores)
+        await self._control(slots)
+        others = [row for row in self.situations if row.name not in self.results]
+        async with asyncio.TaskGroup() as group:
+            for situation in others:
+                group.create_task(self._one(situation, slots))
+
+    async def _control(self, slots: Slots) -> None:
+        session = self._session(CLEAN)
+        try:
+            clean = await session.run(slots)
+        except CannotStart as error:
+            self.habits = Habits(str(error))
+            self._tell(Result(CLEAN, [Finding("CC-TLS-001", Outcome.INCONCLUSIVE, CLEAN.name, str(error))]))
+            return
+        self.habits = learn(clean)
+        if not self.habits.fault:
+            down, paced = self._session(DOWN), self._session(PACED)
+            await asyncio.gather(down.run(slots), paced.run(slots))
+            self.habits = session.habits = learn(clean, paced.seen, down.seen)
+            self._tell(self._judged(down))
+            self._tell(self._judged(paced))
+        self._tell(self._judged(session))
+
+    def _session(self, situation: Situation) -> Session:
+        return Session(situation, self.profile, self.habits, self.transport, self.quick)
+
+    async def _one(self, situation: Situation, slots: Slots) -> None:
+        reason = why_not(situation, self.habits, self.profile, quick=self.quick)
+        if self.habits.fault:
+            reason = f"the clean session doesn't work: {self.habits.fault}"
+            self._tell(
+                Result(situation, [Finding(situation.requirement, Outcome.INCONCLUSIVE, situation.name, reason)])
+            )
+            return
+        if reason:
+            finding = Finding(situation.requirement, Outcome.NOT_EXERCISED, situation.name, reason)
+            self._tell(Result(situation, [finding]))
+            return
+        session = self._session(situation)
+        await session.run(slots)
+        result = self._judged(session)
+        bad = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE)
+        if session.seen.lag > _LAG and any(finding.outcome in bad for finding in result.findings):
+            session = self._session(situation)
+            await session.run(slots)
+            result = self._judged(session)
+        self._tell(result)
+
+    def _judged(self, session: Session) -> Result:
+        findings = judge(
+            session.situation,
+            session.seen,
+            self.habits,
+            self.profile,
+            transport=self.transport,
+            token=session.token,
+            quick=self.quick,
+        )
+        return Result(session.situation, findings, session.seen)
+
+    def _tell(self, result: Result) -> None:
+        self.results[result.situation.name] = result
+        self.done(result)
