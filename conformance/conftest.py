@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ("cbspec_conformance.runner.entry",)
+pytest_plugins = ("cbspec_conformance.runner.entry", "cbspec_conformance.client.entry")

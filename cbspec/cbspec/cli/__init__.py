@@ -30,6 +30,10 @@ COMMANDS: Final = {
     "transcript": ("cbspec.cli.transcript", "print a transcript of the simulator"),
     "connect": ("cbspec_client.command", "connect to a relay with the reference client and print the exchange"),
     "verify": ("cbspec_conformance.runner.command", "run the conformance suite against a relay"),
+    "verify-client": (
+        "cbspec_conformance.client.command",
+        "judge a client: run it against the simulator in many situations",
+    ),
     "judge": ("cbspec_conformance.reporting.judge_command", "recompute the verdicts of a saved transcript"),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
@@ -42,17 +46,18 @@ COMMANDS: Final = {
 _VERIFY: Final = ("hypothesis", "jsonschema", "jsonschema_rs")
 EXTRAS: Final = {
     "verify": ("verify", _VERIFY),
+    "verify-client": ("verify", _VERIFY),
     "judge": ("verify", _VERIFY),
     "replay": ("verify", _VERIFY),
     "load": ("load", ("locust", *_VERIFY)),
 }
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
 
-CONNECTING: Final = ("simulate", "connect", "verify", "load", "replay")
+CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "load", "replay")
 """The sub-commands that make or accept TLS connections."""
 
-AFTER_DASHES: Final = "-- OPTION"
-"""The metavar of a sub-command's argument that takes everything after --, for another program."""
+AFTER_DASHES: Final = "-- "
+"""The beginning of the metavar of a sub-command's argument that takes everything after --, for another program."""
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -73,7 +78,7 @@ class _CommandParser(argparse.ArgumentParser):
             self._module = ""
             module.configure(self)
             self.set_defaults(run=module.run)
-        after = next((each for each in self._actions if each.metavar == AFTER_DASHES), None)
+        after = next((each for each in self._actions if str(each.metavar).startswith(AFTER_DASHES)), None)
         if after is not None and args is not None and "--" in args:
             # argparse matches an optional positional argument too early, with nothing, if options follow.
             place = list(args).index("--")

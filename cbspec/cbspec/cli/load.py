@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     role.add_argument("--worker", action="store_true", help="run sessions for a master")
     add("--master-address", type=_endpoint, default=_MASTER, help=f"address of the master (default: {_MASTER})")
     add("--workers", type=count, default=1, metavar="K", help="number of workers to wait for (default: 1)")
-    add("locust", nargs="*", metavar=AFTER_DASHES, help="options for Locust")
+    add("locust", nargs="*", metavar=f"{AFTER_DASHES}OPTION", help="options for Locust")
 
 
 def run(args: argparse.Namespace) -> int:

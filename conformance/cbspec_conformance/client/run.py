@@ -32,20 +32,25 @@ class Result:
 
 @dataclass(slots=True)
 class ClientRun:
-    """One run: `profile` is the client's, with its command; `done` is called with each result."""
+    """One run: `profile` is the client's, with its command; `done` is called with each result.
+
+    `jobs` is the number of clients that may run at once (None: as many as useful).
+    """
 
     profile: ClientProfile
     situations: Sequence[Situation]
     transport: str
     quick: bool
     done: Callable[[Result], None]
+    jobs: int | None = None
     habits: Habits = field(default_factory=Habits)
     results: dict[str, Result] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Run the clean session, then all situations."""
         cores = os.cpu_count() or 1
-        slots = Slots(1, 1) if self.profile.one_at_a_time else Slots(_RUNNING, 2 * cores)
+        jobs = 1 if self.profile.one_at_a_time else self.jobs or _RUNNING
+        slots = Slots(jobs, min(jobs, 2 * cores))
         await self._control(slots)
         others = [row for row in self.situations if row.name not in self.results]
         async with asyncio.TaskGroup() as group:

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from cbspec.catalogue.requirements import REVISION, SET, Level
+from cbspec.catalogue.requirements import REVISION, Level
 from cbspec_conformance.judging.verdicts import Outcome, Verdict
 from cbspec_conformance.reporting.report import RunResult
 
@@ -72,15 +72,15 @@ class Fingerprint(msgspec.Struct, frozen=True):
 
 
 def fingerprint_of(run: RunResult) -> Fingerprint:
-    """Return the fingerprint of the relay that a run examined."""
+    """Return the fingerprint of the implementation that a run examined."""
     rows = {v.requirement.id: _row(v) for v in run.verdicts if v.outcome and v.requirement.level is not Level.MUST}
     return Fingerprint(
         kit=metadata.version("cbspec"),
         specification=REVISION,
-        requirements=SET,
-        transport=run.facts.transport,
-        websocket=run.facts.websocket,
-        features=tuple(sorted(run.facts.features)),
+        requirements=run.subject.requirement_set,
+        transport=run.subject.transport,
+        websocket=run.subject.websocket,
+        features=run.subject.features,
         rows=dict(sorted(rows.items())),
     )
 

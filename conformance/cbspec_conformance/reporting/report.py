@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
+from cbspec.catalogue.requirements import CHAPTERS, REVISION, Subject
 from cbspec.exit_codes import ExitCode
-from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.verdicts import (
     TIME_UP,
     UNFINISHED,
@@ -25,8 +24,7 @@ from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
-from cbspec_conformance.target.clock import in_words
-from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.reporting.subject import JudgedSubject
 
 WIDTH = 80
 _COLUMNS = {
@@ -60,15 +58,14 @@ Write = Callable[..., None]
 class RunResult:
     """The result of a run.
 
-    `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
+    `subject` is the judged implementation. `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
     errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties. `exchanges` is the
     number of exchanges to show for each requirement, and `command` runs the suite on the same relay ("": unknown).
     `costs` are those of the cases, by name, of which the `expensive` highest are shown.
     """
 
     verdicts: Sequence[Verdict]
-    profile: Profile
-    facts: Facts
+    subject: JudgedSubject
     fail_on_should: bool = False
     require_all: bool = False
     kit_errors: Sequence[str] = ()
@@ -322,12 +319,20 @@ def _table(run: RunResult, line: Write) -> None:
     line(f"{'Requirements by chapter':<{first}}" + "".join(f" {_COLUMNS[each]}" for each in columns), bold=True)
     for chapter, found in shown.items():
         markup = next((colour for outcome, colour in _COLOURS.items() if found[outcome]), {})
-        line(f"  {f'CB-{chapter}  {CHAPTERS[chapter]}'[: first - 2]:<{first - 2}}" + _cells(found, columns), **markup)
+        line(
+            f"  {f'{run.subject.prefix}-{chapter}  {CHAPTERS[chapter]}'[: first - 2]:<{first - 2}}"
+            + _cells(found, columns),
+            **markup,
+        )
     totals = Counter(verdict.outcome for verdict in run.verdicts)
     line(f"  {'all':<{first - 2}}" + _cells(totals, columns), bold=True)
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
     also = f"; not testable: {', '.join(untestable)} (cbspec explain gives the reason)" if untestable else ""
-    _wrapped(f"{len(run.verdicts)} requirements (set {SET}, specification {REVISION}){also}", "  ", line)
+    _wrapped(
+        f"{len(run.verdicts)} requirements (set {run.subject.requirement_set}, specification {REVISION}){also}",
+        "  ",
+        line,
+    )
 
 
 def _cells(found: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
@@ -336,24 +341,16 @@ def _cells(found: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
 
 def _conclusion(run: RunResult, line: Write) -> None:
     line("")
-    transports = run.facts.transport + (
-        ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
-    )
-    at = f" at {run.facts.address}" if run.facts.address else ""
-    relay = f"{run.profile.target.address}{at} ({transports})"
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
-        line(f"{relay} passed.", green=True)
+        line(f"{run.subject.name} passed.", green=True)
     else:
-        _wrapped(f"{relay} did not pass: {_why_not(run)}", "", line, more="  ", red=True, bold=True)
-    for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
-        _wrapped(f"Some cases have no verdict: {reason}.", "", line, more="  ")
+        _wrapped(f"{run.subject.name} did not pass: {_why_not(run)}", "", line, more="  ", red=True, bold=True)
+    for note in run.subject.notes:
+        _wrapped(note, "", line, more="  ")
     unfinished = sum(TIME_UP in verdict.reasons for verdict in run.verdicts)
     if unfinished:
         _wrapped(f"The run was cut off by --max-time: {unfinished} requirements are unfinished.", "", line, bold=True)
-    if run.facts.clock:
-        moved = "; tokens are made for it" if run.facts.shift else ""
-        _wrapped(f"The relay's clock is {in_words(run.facts.clock)}{moved}.", "", line)
     if run.plan:
         line(f"Properties: {run.plan}.")
     if run.costs:
@@ -362,8 +359,13 @@ def _conclusion(run: RunResult, line: Write) -> None:
         line(f"A partial run: {len(unselected)} requirements were not selected.")
     broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
     if broken and run.command:
-        line("One alone, with more exchanges:")
-        for part in pasted(f"{run.command} --only {broken[0].requirement.id} --exchanges 3"):
+        again = run.command
+        if run.subject.role is Subject.RELAY:
+            line("One alone, with more exchanges:")
+            again += f" --only {broken[0].requirement.id} --exchanges 3"
+        else:
+            line("One situation alone:")
+        for part in pasted(again):
             line(part)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from cbspec.catalogue.requirements import REVISION, SET
+from cbspec.catalogue.requirements import REVISION
 from cbspec_conformance.judging.verdicts import Verdict
 from cbspec_conformance.reporting.report import RunResult
 
@@ -51,10 +51,10 @@ class Results(msgspec.Struct, frozen=True):
 def results_of(run: RunResult) -> Results:
     """Return the results of a run."""
     return Results(
-        target=str(run.profile.target.address),
+        target=run.subject.address,
         specification=REVISION,
-        requirement_set=SET,
-        transport=run.facts.transport,
+        requirement_set=run.subject.requirement_set,
+        transport=run.subject.transport,
         green=run.green,
         properties=run.plan,
         interrupted=run.interrupted,

@@ -22,6 +22,7 @@ from cbspec_conformance.record.saved import TranscriptError, rows_of, transcript
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline, BaselineEntry
 from cbspec_conformance.reporting.report import RunResult
+from cbspec_conformance.reporting.subject import judged_relay
 from cbspec_conformance.target.facts import Facts
 
 _VERSION: Final = 1
@@ -99,8 +100,7 @@ class SavedRun:
         verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(findings), end.selected))
         return RunResult(
             verdicts,
-            profile,
-            header.facts,
+            judged_relay(profile, header.facts),
             header.fail_on_should,
             header.require_all,
             end.kit_errors,
@@ -121,14 +121,14 @@ class TranscriptWriter:
         self._file = file.open("w", encoding="utf-8")
         self.error = ""
 
-    def begin(self, result: RunResult, *, narrowed: bool) -> None:
-        """Write the header."""
+    def begin(self, result: RunResult, facts: Facts, *, narrowed: bool) -> None:
+        """Write the header; `facts` are those of the preflight."""
         baseline = result.baseline
         header = RunHeader(
             _VERSION,
-            str(result.profile.target.address),
+            result.subject.address,
             SET,
-            result.facts,
+            facts,
             result.fail_on_should,
             result.require_all,
             result.plan,

@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     The settings of pytest.ini are repeated here for runs with another configuration file: if the value of an option is
     an existing file, such as profile.toml, pytest takes it for a test path and looks for its configuration there.
     """
+    if any(config.getoption(name, None) is not None for name in ("--client", "--client-profile")):
+        return  # a client is judged: see `cbspec_conformance.client.entry`
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     config.addinivalue_line("filterwarnings", "default")

@@ -126,6 +126,24 @@ class Outcomes:
                 report.outcome, report.longrepr = "failed", _sentence(finding)
 
 
+def attach(report: pytest.TestReport, findings: list[Finding], own: str, baseline: Baseline) -> None:
+    """Attach the findings of a situation of a client to its report: the worst one sets the outcome."""
+    vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
+    if report.outcome != "passed":
+        report.sections.append((_KIT_ERROR, str(report.longrepr)))
+        return
+    bad = [finding for finding in findings if finding.outcome is Outcome.FAILED]
+    new = [finding for finding in bad if not baseline.known(finding.requirement)]
+    unclear = [finding for finding in findings if finding.requirement == own and finding.outcome in _LETTERS]
+    if new:
+        _show(report, new[0])
+    elif bad:
+        vars(report)[_KNOWN] = True
+        _skip(report, f"{Outcome.KNOWN}: {baseline.known(bad[0].requirement)}")
+    elif unclear and not any(finding.outcome is Outcome.PASSED for finding in findings if finding.requirement == own):
+        _show(report, unclear[0])
+
+
 def findings_of(report: pytest.TestReport) -> list[Finding]:
     """Return the findings of a report."""
     return msgspec.convert(vars(report).get(_FINDINGS, []), list[Finding])

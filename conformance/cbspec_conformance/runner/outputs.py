@@ -31,8 +31,8 @@ def write_outputs(
     """
 
     def failures(folder: Path) -> str:
-        address = str(result.profile.target.address)
-        transport, run = result.facts.transport, case_options(options)
+        address = result.subject.address
+        transport, run = result.subject.transport, case_options(options)
         found = failures_of(findings, address, transport, run, only=options.only, narrowed=narrowed)
         write_all(found, folder)
         words = ["cbspec", "replay", str(folder), *relay_options(options)]

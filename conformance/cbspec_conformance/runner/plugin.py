@@ -40,6 +40,7 @@ from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, 
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.saved_run import RunEnd, TranscriptWriter, case_line
+from cbspec_conformance.reporting.subject import judged_relay
 from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
@@ -222,7 +223,7 @@ class Suite:
         self._findings += target.log.findings
         if self.options.transcript is not None:
             self._writer = TranscriptWriter(self.options.transcript)
-            self._writer.begin(self._result(), narrowed=self._is_narrowed())
+            self._writer.begin(self._result(), self.facts, narrowed=self._is_narrowed())
             self._writer.add(case_line("preflight", "", target.transcript))
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -306,8 +307,7 @@ class Suite:
         verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected))
         return RunResult(
             verdicts,
-            self.shared.profile,
-            self.facts,
+            judged_relay(self.shared.profile, self.facts),
             self.options.fail_on_should,
             self.options.require_all,
             self._kit_errors,

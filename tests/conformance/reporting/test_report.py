@@ -25,6 +25,7 @@ from cbspec_conformance.reporting.fingerprint import (
     write_fingerprint,
 )
 from cbspec_conformance.reporting.report import WIDTH, RunResult, counts, pasted, write_report
+from cbspec_conformance.reporting.subject import judged_relay
 from cbspec_conformance.target.facts import Facts
 
 PROFILE = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 8080)))
@@ -33,7 +34,7 @@ PROFILE = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 8080)))
 def run(*findings: Finding, **switches: bool) -> RunResult:
     """Return a run with some findings."""
     named = {finding.requirement for finding in findings}
-    return RunResult(judge_run(REQUIREMENTS, findings, named), PROFILE, Facts(websocket=True), **switches)  # type: ignore[arg-type] # the switches are all booleans
+    return RunResult(judge_run(REQUIREMENTS, findings, named), judged_relay(PROFILE, Facts(websocket=True)), **switches)  # type: ignore[arg-type] # the switches are all booleans
 
 
 def written(of: RunResult) -> str:
@@ -236,7 +237,9 @@ def test_every_difference_is_named_once() -> None:
 
 def test_facts_are_compared_too_and_another_kit_is_no_change_of_the_relay() -> None:
     plain = run(*OBSERVED)
-    assert changed(plain, replace(plain, facts=Facts("websocket", websocket=True, features=("tls",)))) == [
+    assert changed(
+        plain, replace(plain, subject=judged_relay(PROFILE, Facts("websocket", websocket=True, features=("tls",))))
+    ) == [
         ("transport", "tcp", "websocket"),
         ("features", "", "tls"),
     ]

@@ -1,0 +1,97 @@
+"""The options of a run that judges a client, on pytest's command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import pytest
+
+from cbspec_conformance.client.client_profile import (
+    ClientProfile,
+    ClientProfileError,
+    load_client_profile,
+    split_command,
+    with_command,
+)
+from cbspec_conformance.client.situations import SITUATIONS, Situation, situations
+from cbspec_conformance.runner.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """The options about the client; `common` are those that runs for relays have, too. `records` is a folder."""
+
+    common: Options
+    profile: ClientProfile
+    chosen: tuple[Situation, ...]
+    transport: str
+    quick: bool
+    narrowed: bool
+    records: Path | None
+
+
+def add_client_options(parser: pytest.Parser) -> None:
+    """Register the options with pytest."""
+    add = parser.getgroup("cbspec client", "CloudBridge client conformance").addoption
+    add(
+        "--client", metavar="COMMAND", help="client to judge: its command line, with placeholders such as {host} {port}"
+    )
+    add("--client-profile", metavar="FILE", help="profile of the client (TOML)")
+    add("--situation", action="append", default=[], metavar="NAME", help="run this situation alone (repeatable)")
+    add("--records", metavar="FOLDER", help="write output, transcript and findings of each situation to this folder")
+
+
+def judges_client(config: pytest.Config) -> bool:
+    """Whether the options name a client."""
+    return config.getoption("--client") is not None or config.getoption("--client-profile") is not None
+
+
+def read_client_options(config: pytest.Config, common: Options) -> ClientOptions:
+    """Return the options. Raises pytest.UsageError if one is invalid."""
+    try:
+        file = config.getoption("--client-profile")
+        profile = load_client_profile(Path(file)) if file else ClientProfile()
+        profile = with_command(profile, split_command(config.getoption("--client") or ""))
+    except ClientProfileError as error:
+        raise pytest.UsageError(str(error)) from None
+    if common.target is not None:
+        raise pytest.UsageError("--target names a relay, and --client a client: give one of them")
+    transport = {None: profile.transport, "auto": profile.transport}.get(common.transport, str(common.transport))
+    quick = common.plan.effort.name == "quick"
+    named = config.getoption("--situation")
+    chosen = _named(named, transport) if named else situations(transport, quick=quick)
+    records = config.getoption("--records")
+    return ClientOptions(
+        common,
+        replace(profile, transport="websocket" if transport == "websocket" else "tcp"),
+        tuple(chosen),
+        transport,
+        quick and not named,
+        bool(named),
+        _folder(records) if records else None,
+    )
+
+
+def _named(names: list[str], transport: str) -> list[Situation]:
+    found = []
+    for name in names:
+        situation = SITUATIONS.get(name)
+        if situation is None:
+            near = get_close_matches(name, SITUATIONS, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else "cbspec verify-client --list shows them"
+            raise pytest.UsageError(f"--situation: there is no {name!r}; {hint}")
+        if situation.transport not in ("", transport):
+            raise pytest.UsageError(f"--situation: {name} exists over {situation.transport} only: give --transport")
+        found.append(situation)
+    return found
+
+
+def _folder(name: str) -> Path:
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--records: {error.filename}: {error.strerror}; name another folder") from None
+    return folder

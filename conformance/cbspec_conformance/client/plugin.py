@@ -1,0 +1,258 @@
+"""A run that judges a client, as a pytest plugin: one test for each situation, several at once, the usual reports.
+
+The situations run in a thread with a loop of its own; each test waits for the result of its situation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS
+from cbspec.exit_codes import ExitCode
+from cbspec_conformance.client.excerpt import excerpt
+from cbspec_conformance.client.options import ClientOptions
+from cbspec_conformance.client.records import write_record
+from cbspec_conformance.client.run import ClientRun, Result
+from cbspec_conformance.client.situations import CLEAN, Situation
+from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, of_interest
+from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
+from cbspec_conformance.reporting.report import RunResult, counts, write_report
+from cbspec_conformance.reporting.subject import judged_client
+from cbspec_conformance.runner.junit import complete
+from cbspec_conformance.runner.outcomes import LEGEND, attach, status_of
+from cbspec_conformance.runner.outputs import write_outputs
+
+NAME: Final = "cbspec-clients"
+"""The name under which the plugin is registered."""
+
+_UNSEEN: Final = "no situation of this run showed it"
+_ENDED: Final = {
+    pytest.ExitCode.INTERRUPTED: ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR: ExitCode.KIT_ERROR,
+    pytest.ExitCode.USAGE_ERROR: ExitCode.WRONG_USE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: ExitCode.NOTHING_TO_JUDGE,
+}
+
+
+class ClientSuite:
+    """One run of the judge for clients; `options` are the user's."""
+
+    def __init__(self, config: pytest.Config, options: ClientOptions) -> None:
+        self._config = config
+        self._options = options
+        self._results: dict[str, Future[Result]] = {row.name: Future() for row in options.chosen}
+        self._run = ClientRun(
+            options.profile,
+            options.chosen,
+            options.transport,
+            options.quick,
+            self._take,
+            jobs=options.common.jobs,
+        )
+        self._findings: list[Finding] = []
+        self._unwritten: list[str] = []
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._deadline = time.monotonic() + options.common.max_time
+        self._interrupted = False
+        self._error: BaseException | None = None
+
+    @property
+    def chosen(self) -> tuple[Situation, ...]:
+        """The situations of the run, in their order."""
+        return self._options.chosen
+
+    # ------------------------------------------------------------------ the thread of the situations
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Start the situations of the selected tests."""
+        if session.config.option.collectonly or not session.items:
+            return
+        names = {item.callspec.params["situation"].name for item in session.items if isinstance(item, pytest.Function)}
+        self._run.situations = [row for row in self.chosen if row.name in names]
+        reporter = self._reporter
+        if reporter is not None:
+            count = len(names)
+            reporter.write_line(f"{count} situations{' of a quick run' if self._options.quick else ''}; {LEGEND}")
+        self._thread = threading.Thread(target=self._work, name="situations", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        async def all_of_them() -> None:
+            self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+            await self._run.run()
+
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                asyncio.run(all_of_them())
+        except BaseException as error:  # noqa: BLE001 - reported by the tests, which wait for their results
+            self._error = error
+        finally:
+            for future in self._results.values():
+                future.cancel()
+
+    def _take(self, result: Result) -> None:
+        if self._options.records is not None:
+            try:
+                write_record(result, self._options.records)
+            except OSError as error:
+                self._unwritten = [f"--records: {error.filename}: {error.strerror}; some records are missing"]
+        future = self._results.get(result.situation.name)
+        if future is not None and not future.done():
+            future.set_result(result)
+        elif future is None:
+            self._findings += result.findings
+
+    def result(self, situation: Situation) -> list[Finding]:
+        """Wait for a situation, and return its findings."""
+        left = max(0.0, self._deadline - time.monotonic())
+        try:
+            result = self._results[situation.name].result(left)
+        except (TimeoutError, CancelledError):
+            if self._error is not None:
+                raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
+            reason = CUT_SHORT if self._results[situation.name].cancelled() else TIME_UP
+            self._stop()
+            return [Finding(situation.requirement, Outcome.NOT_EXERCISED, situation.name, reason)]
+        return _with_exchange(result)
+
+    def _stop(self) -> None:
+        """End the clients that are still running; no process is left behind."""
+        loop, task = self._loop, self._task
+        if loop is not None and task is not None and not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                loop.call_soon_threadsafe(task.cancel)
+
+    # ------------------------------------------------------------------ pytest's hooks
+
+    @pytest.fixture
+    def client_suite(self) -> ClientSuite:
+        """Return the run of which a test is a part."""
+        return self
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        """Attach the findings of a situation to its report."""
+        report: pytest.TestReport = yield  # type: ignore[assignment] # pluggy sends the report
+        if call.when == "call" and isinstance(item, pytest.Function):
+            situation = item.callspec.params["situation"]
+            item.user_properties.append(("requirement", situation.requirement))
+            item.user_properties.append(("situation", situation.name))
+            findings = getattr(item, "cbspec_findings", [])
+            self._findings += of_interest(findings, situation.requirement, self._options.common.only)
+            attach(report, findings, situation.requirement, self._options.common.baseline)
+        report.user_properties = list(item.user_properties)
+        return report  # type: ignore[return-value] # the report goes back to pluggy
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Name the outcomes that pytest does not know."""
+        return status_of(report)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Iterator[None]:
+        """Stop all clients, and set the exit code from the verdict."""
+        self._stop()
+        if self._thread is not None:
+            self._thread.join()
+        try:
+            yield
+            if file := self._config.getoption("xmlpath", None):
+                complete(Path(file))
+        except OSError as error:
+            self._unwritten.append(f"{error.filename or '--junit-xml'}: {error.strerror}; the file was not written")
+        self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if exitstatus in _ENDED:
+            session.exitstatus = _ENDED[pytest.ExitCode(exitstatus)]
+        elif self._thread is not None:
+            session.exitstatus = self._result().exit_code
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the report and the files, even after an interruption."""
+        if self._thread is None:
+            return
+        result = self._result()
+        write_report(result, terminalreporter.write_line)
+        verdicts = verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ())
+        narrowed = self._options.narrowed
+        write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, narrowed=narrowed)
+        for text in self._unwritten:
+            terminalreporter.write_line(text, red=True)
+        colour = {"green" if result.green else "red": True}
+        vars(terminalreporter)["summary_stats"] = partial(
+            terminalreporter.write_line, counts(result), bold=True, **colour
+        )
+
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        plugin = self._config.pluginmanager.get_plugin("terminalreporter")
+        return plugin if isinstance(plugin, pytest.TerminalReporter) else None
+
+    # ------------------------------------------------------------------ the result
+
+    def _all_findings(self) -> list[Finding]:
+        """Return the findings, and one for each requirement that nothing showed."""
+        have = {finding.requirement for finding in self._findings}
+        if self._options.narrowed or self._options.common.only:
+            return self._findings
+        missing = [
+            Finding(row.id, Outcome.NOT_EXERCISED, reason=f"it applies {row.when}" if row.when else _UNSEEN)
+            for row in CLIENT_REQUIREMENTS.values()
+            if row.id not in have
+        ]
+        return [*self._findings, *missing]
+
+    def _result(self) -> RunResult:
+        options = self._options.common
+        baseline = options.baseline
+        verdicts = baseline.applied(verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ()))
+        command = shlex.join(self._options.profile.command)
+        broken = [finding.case for finding in self._findings if finding.outcome in (Outcome.FAILED, Outcome.WARNED)]
+        again = f"cbspec verify-client --situation {broken[0]} -- {command}" if broken else ""
+        return RunResult(
+            verdicts,
+            judged_client(command, self._options.transport, self._run.habits.fault),
+            options.fail_on_should,
+            options.require_all,
+            (),
+            self._interrupted,
+            "",
+            baseline,
+            () if self._options.narrowed else baseline.stale(verdicts),
+            options.exchanges,
+            again,
+        )
+
+
+def _with_exchange(result: Result) -> list[Finding]:
+    """Return the findings of a situation; those of a breach show what was observed."""
+    if result.seen is None:
+        return result.findings
+    shown = excerpt(result.seen)
+    return [
+        _shown(finding, shown) if finding.outcome in (Outcome.FAILED, Outcome.WARNED) else finding
+        for finding in result.findings
+    ]
+
+
+def _shown(finding: Finding, exchange: str) -> Finding:
+    return replace(finding, exchange=exchange)
+
+
+def situations_of(config: pytest.Config) -> tuple[Situation, ...]:
+    """Return the situations of the run; without a client, the clean session."""
+    suite = config.pluginmanager.get_plugin(NAME)
+    return suite.chosen if isinstance(suite, ClientSuite) else (CLEAN,)

@@ -1,0 +1,67 @@
+"""The implementation that a run judged, as its reports show it: a relay, or a client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cbspec.catalogue.requirements import CLIENT_SET, SET, Subject
+from cbspec.profile.profile import Profile
+from cbspec_conformance.target.clock import in_words
+from cbspec_conformance.target.facts import Facts
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSubject:
+    """A relay or a client under test.
+
+    `address` is the relay's address, or the client's command; `name` shows it with the transports. `notes` are
+    sentences about what was found before the first case.
+    """
+
+    role: Subject
+    address: str
+    name: str
+    transport: str
+    websocket: bool = False
+    features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def requirement_set(self) -> str:
+        """The digest of the set of requirements."""
+        return SET if self.role is Subject.RELAY else CLIENT_SET
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the requirements' ids."""
+        return "CB" if self.role is Subject.RELAY else "CC"
+
+
+def judged_relay(profile: Profile, facts: Facts) -> JudgedSubject:
+    """Return the relay of a profile with the facts of the preflight."""
+    address = str(profile.target.address)
+    transports = facts.transport + (", WebSocket too" if facts.websocket and facts.transport == "tcp" else "")
+    at = f" at {facts.address}" if facts.address else ""
+    return JudgedSubject(
+        Subject.RELAY,
+        address,
+        f"{address}{at} ({transports})",
+        facts.transport,
+        facts.websocket,
+        tuple(sorted(facts.features)),
+        tuple(_notes(facts)),
+    )
+
+
+def judged_client(command: str, transport: str, fault: str) -> JudgedSubject:
+    """Return the client that a command starts; `fault` is the reason why its clean session doesn't work, or ""."""
+    notes = (f"Nothing but the clean session could be judged: {fault}.",) if fault else ()
+    return JudgedSubject(Subject.CLIENT, command, f"{command} ({transport})", transport, notes=notes)
+
+
+def _notes(facts: Facts) -> Iterator[str]:
+    for reason in dict.fromkeys(filter(None, (facts.tls, facts.hello, facts.auth, facts.tunnel))):
+        yield f"Some cases have no verdict: {reason}."
+    if facts.clock:
+        yield f"The relay's clock is {in_words(facts.clock)}{'; tokens are made for it' if facts.shift else ''}."
