@@ -76,7 +76,7 @@ def load_client_profile(path: Path) -> ClientProfile:
 
 
 def with_command(profile: ClientProfile, command: Sequence[str]) -> ClientProfile:
-    """Return the profile with a command, by default its own. Raises ClientProfileError if there is none, or a bad one."""
+    """Return the profile with a command, by default its own. Raises ClientProfileError if it can't be used."""
     words = tuple(command) or profile.command
     if not words:
         raise ClientProfileError("no client: give its command after --, or the key command in --client-profile FILE")
@@ -105,7 +105,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def _checked(text: str) -> None:
-    """Raise ClientProfileError for a word that consists of an unknown placeholder, which is most likely a typing error."""
+    """Raise ClientProfileError for a word that is an unknown placeholder: most likely a typing error."""
     name = text[1:-1]
     if text.startswith("{") and text.endswith("}") and name.isidentifier() and name not in PLACEHOLDERS:
         raise ClientProfileError(f"unknown placeholder {text}; there are {', '.join(f'{{{n}}}' for n in PLACEHOLDERS)}")

@@ -1,4 +1,4 @@
-"""What the clean session shows of a client: how far it goes, whether it stays, what it prints, when it sends heartbeats."""
+"""The habits that a client shows in a clean session: how far it goes, whether it stays, its output, its heartbeats."""
 
 from __future__ import annotations
 

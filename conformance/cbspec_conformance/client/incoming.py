@@ -78,10 +78,7 @@ class Incoming:
         rest = self._rest[begin:]
         if not rest:
             return False
-        if rest.startswith(b"{"):
-            end = _object_end(rest)
-        else:
-            end = rest.find(b"\n") + 1 or -1
+        end = _object_end(rest) if rest.startswith(b"{") else rest.find(b"\n") + 1 or -1
         if end < 0:
             return False
         self._note_separator(self._rest[:begin])

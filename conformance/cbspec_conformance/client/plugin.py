@@ -81,7 +81,7 @@ class ClientSuite:
         """Start the situations of the selected tests."""
         if session.config.option.collectonly or not session.items:
             return
-        names = {item.callspec.params["situation"].name for item in session.items if isinstance(item, pytest.Function)}
+        names = {situation.name for item in session.items if (situation := _situation(item)) is not None}
         self._run.situations = [row for row in self.chosen if row.name in names]
         reporter = self._reporter
         if reporter is not None:
@@ -98,7 +98,7 @@ class ClientSuite:
         try:
             with contextlib.suppress(asyncio.CancelledError):
                 asyncio.run(all_of_them())
-        except BaseException as error:  # noqa: BLE001 - reported by the tests, which wait for their results
+        except BaseException as error:  # reported by the tests, which wait for their results
             self._error = error
         finally:
             for future in self._results.values():
@@ -147,8 +147,8 @@ class ClientSuite:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         """Attach the findings of a situation to its report."""
         report: pytest.TestReport = yield  # type: ignore[assignment] # pluggy sends the report
-        if call.when == "call" and isinstance(item, pytest.Function):
-            situation = item.callspec.params["situation"]
+        situation = _situation(item)
+        if call.when == "call" and situation is not None:
             item.user_properties.append(("requirement", situation.requirement))
             item.user_properties.append(("situation", situation.name))
             findings = getattr(item, "cbspec_findings", [])
@@ -235,6 +235,11 @@ class ClientSuite:
             options.exchanges,
             again,
         )
+
+
+def _situation(item: pytest.Item) -> Situation | None:
+    found = item.callspec.params.get("situation") if isinstance(item, pytest.Function) else None
+    return found if isinstance(found, Situation) else None
 
 
 def _with_exchange(result: Result) -> list[Finding]:

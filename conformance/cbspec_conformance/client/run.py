@@ -11,14 +11,14 @@ from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.habits import Habits, learn
 from cbspec_conformance.client.observed import Observation
 from cbspec_conformance.client.process import CannotStart
-from cbspec_conformance.client.rules import judge, why_not
+from cbspec_conformance.client.rules.judge import judge, why_not
 from cbspec_conformance.client.session import Session, Slots
 from cbspec_conformance.client.situations import CLEAN, DOWN, PACED, Situation
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 
 _RUNNING = 32
 _LAG = 0.5
-"""Seconds by which the judge's own loop may be late; a situation with a longer delay is run again if it finds something."""
+"""Seconds by which the judge's own loop may be late; after a longer delay, a situation with a finding is run again."""
 
 
 @dataclass(slots=True)
@@ -47,32 +47,39 @@ class ClientRun:
     results: dict[str, Result] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Run the clean session, then all situations."""
+        """Run the clean session, then all situations: one at a time if the client always listens on the same port."""
         cores = os.cpu_count() or 1
         jobs = 1 if self.profile.one_at_a_time else self.jobs or _RUNNING
         slots = Slots(jobs, min(jobs, 2 * cores))
-        await self._control(slots)
+        own_port = await self._control(slots)
+        if own_port:
+            slots = Slots(1, 1)
         others = [row for row in self.situations if row.name not in self.results]
         async with asyncio.TaskGroup() as group:
             for situation in others:
                 group.create_task(self._one(situation, slots))
 
-    async def _control(self, slots: Slots) -> None:
+    async def _control(self, slots: Slots) -> bool:
+        """Learn the client's habits; return whether it listens on a port that no other instance can use."""
         session = self._session(CLEAN)
         try:
             clean = await session.run(slots)
         except CannotStart as error:
             self.habits = Habits(str(error))
             self._tell(Result(CLEAN, [Finding("CC-TLS-001", Outcome.INCONCLUSIVE, CLEAN.name, str(error))]))
-            return
+            return False
         self.habits = learn(clean)
+        own_port = False
         if not self.habits.fault:
             down, paced = self._session(DOWN), self._session(PACED)
-            await asyncio.gather(down.run(slots), paced.run(slots))
+            own_port = bool(self.habits.listens - {session.local_port})
+            alone = Slots(1, 1) if own_port else slots
+            await asyncio.gather(down.run(alone), paced.run(alone))
             self.habits = session.habits = learn(clean, paced.seen, down.seen)
             self._tell(self._judged(down))
             self._tell(self._judged(paced))
         self._tell(self._judged(session))
+        return own_port
 
     def _session(self, situation: Situation) -> Session:
         return Session(situation, self.profile, self.habits, self.transport, self.quick)

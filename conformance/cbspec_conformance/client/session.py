@@ -70,6 +70,7 @@ class Session:
     seen: Observation = field(default_factory=Observation)
     token: str = ""
     leaks: int = 0
+    local_port: int = 0
     began: float = field(default_factory=time.monotonic)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -138,6 +139,7 @@ class Session:
             self.seen.lag = max(self.seen.lag, time.monotonic() - began - wait)
 
     def _values(self, relay: SituationRelay, folder: Path) -> Mapping[str, str]:
+        self.local_port = _free_port()
         token_file = folder / "token"
         token_file.write_text(self.token, encoding="utf-8")
         token_file.chmod(0o600)
@@ -148,7 +150,7 @@ class Session:
             token=self.token,
             token_file=token_file,
             tenant=self.profile.tenant,
-            local_port=_free_port(),
+            local_port=self.local_port,
             transport=self.transport,
             url=f"wss://{_HOST}:{relay.port}/",
             secret=self.profile.secret or "cbspec-development-secret-known-to-everyone",

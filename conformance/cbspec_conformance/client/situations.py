@@ -103,7 +103,7 @@ def _refusals() -> Iterator[Situation]:
     for step, requirement in _REFUSED.items():
         for code in ErrorCode:
             about = f"every {step} is answered by the error {code}"
-            fault = {"kind": "error", "code": str(code), "when": {"message": step}}
+            fault: _Fault = {"kind": "error", "code": str(code), "when": {"message": step}}
             quick = (step, code) in _QUICK_REFUSALS
             yield Situation(
                 f"{step}-{code}", about, Kind.REFUSED, requirement, step, (fault,), code=str(code), quick=quick
@@ -224,8 +224,8 @@ def _losses() -> Iterator[Situation]:
             fault = {"kind": how, "when": {"message": step}}
             quick = (step, how) in (("hello", "reset"), ("auth", "close"))
             yield Situation(
-                f"{step}-{how}", f"the connection {about} instead of an answer to {step}", Kind.LOST, "CC-BRK-009", step,
-                (fault,), quick=quick,
+                f"{step}-{how}", f"the connection {about} instead of an answer to {step}", Kind.LOST, "CC-BRK-009",
+                step, (fault,), quick=quick,
             )  # fmt: skip
     for how, about in _ENDS.items():
         yield Situation(
@@ -274,7 +274,8 @@ def _styles() -> Iterator[Situation]:
     places = {"kind": "split", "at": [1, 2, 9, 30], "seconds": 0.02}
     yield row("answers-split", "answers arrive in five pieces", "CC-TOL-002", places, quick=True)
     yield row(
-        "answers-split-in-characters", "answers are split within characters", "CC-TOL-002", note, {"kind": "dribble", "bytes": 3}
+        "answers-split-in-characters", "answers are split within characters", "CC-TOL-002", note,
+        {"kind": "dribble", "bytes": 3},
     )  # fmt: skip
     yield row("answers-merged", "two answers arrive together", "CC-TOL-003", {"kind": "merge", "messages": 2})
     more = (
@@ -373,7 +374,8 @@ def _websocket() -> Iterator[Situation]:
     yield row("websocket-pings", "a ping comes before every answer", Kind.TOLERATED, "CC-WSK-004", *pings)
     pieces = ({"kind": "websocket-fragments", "bytes": 5}, {"kind": "websocket-pings", "payload": "between"})
     yield row(
-        "websocket-fragments", "answers come in fragments, with pings between them", Kind.TOLERATED, "CC-WSK-006", *pieces
+        "websocket-fragments", "answers come in fragments, with pings between them", Kind.TOLERATED, "CC-WSK-006",
+        *pieces,
     )  # fmt: skip
     for how in ("masked", "reserved-bit", "unknown-opcode", "continuation-first"):
         fault = {"kind": "websocket-broken-frame", "how": how, "when": {"message": "auth_response"}}

@@ -52,15 +52,15 @@ def limits(profile: ClientProfile, habits: Habits, *, quick: bool) -> Limits:
     interval = profile.heartbeat_interval or habits.interval
     delay = profile.reconnect_delay
     loss = (2 * interval + 8.0) if interval is not None else _UNDECLARED_BEAT
-    wait = min(profile.answer_timeout or 5.0, 10.0)
-    beats = (profile.heartbeat_failures + 2) * ((interval or 0.0) + wait) + 2.0
+    missed = (profile.heartbeat_failures + 1) * ((interval or 0.0) + min(profile.answer_timeout or 5.0, 10.0)) + 2.0
+    beats = min(missed, 60.0) if declared else max(_UNDECLARED_TIMEOUT, missed)
     return Limits(
         answer=min(answer, 8.0) if quick and not declared else answer,
         declared=declared,
         retry=(delay + 1.0) if delay is not None else (1.0 if quick else 3.0),
         retries=4.0 if quick else 20.0,
         loss=(delay or 0.0) + (min(loss, 12.0) if quick else loss),
-        beats=min(beats, 15.0 if quick else 60.0),
+        beats=min(beats, 8.0) if quick and not declared else beats,
     )
 
 

@@ -58,9 +58,10 @@ Write = Callable[..., None]
 class RunResult:
     """The result of a run.
 
-    `subject` is the judged implementation. `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
-    errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties. `exchanges` is the
-    number of exchanges to show for each requirement, and `command` runs the suite on the same relay ("": unknown).
+    `subject` is the judged implementation. `verdicts` are those after the `baseline` was applied; `stale` are its
+    entries that pass now. `kit_errors` are errors of the kit itself, with their tracebacks; `plan` describes the effort
+    of the properties. `exchanges` is the number of exchanges to show for each requirement, and `command` repeats the
+    run ("": unknown).
     `costs` are those of the cases, by name, of which the `expensive` highest are shown.
     """
 

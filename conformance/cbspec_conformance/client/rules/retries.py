@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
-from cbspec_conformance.client.verdict import Case
+from cbspec_conformance.client.rules.case import Case
 
 _LEAST_GAPS: Final = 3
 """Delays from which growth can be judged."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from cbspec_conformance.client.habits import main_connection
 from cbspec_conformance.client.observed import Connection
-from cbspec_conformance.client.verdict import Case
+from cbspec_conformance.client.rules.case import Case
 
 _STORM: Final = 10
 """Heartbeats per second that are no storm."""

@@ -10,7 +10,7 @@ from cbspec.tokens.jws import claims_of
 from cbspec_conformance.client.frames import ClientFrames
 from cbspec_conformance.client.incoming import CLIENT_TYPES, ClientMessage, duplicates
 from cbspec_conformance.client.observed import Connection
-from cbspec_conformance.client.verdict import Case
+from cbspec_conformance.client.rules.case import Case
 
 _PORT_MAX: Final = 65535
 _BEATS_A_SECOND: Final = 10

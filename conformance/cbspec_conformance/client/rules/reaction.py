@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cbspec_conformance.client.habits import usual_form
 from cbspec_conformance.client.observed import Exit
+from cbspec_conformance.client.rules.case import Case
 from cbspec_conformance.client.situations import Kind
-from cbspec_conformance.client.verdict import Case
 from cbspec_conformance.client.watch import next_requests
 
 _PROMPT = 0.02

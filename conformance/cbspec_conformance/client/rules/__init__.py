@@ -1,0 +1,1 @@
+"""The rules of the client table: pure functions from what was observed to findings."""

@@ -1,0 +1,55 @@
+"""Parts of the rules that several kinds of situations share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.reaction import Reaction, reaction
+from cbspec_conformance.client.watch import limits
+
+TOO_QUICK: Final = "a quick run doesn't wait long enough: give answer_timeout in the client profile"
+
+
+def struck(case: Case) -> Reaction | None:
+    """Return the reaction; a situation that never came about is inconclusive."""
+    found = reaction(case)
+    if found is None:
+        reached = "it never came that far" if case.seen.connections else "it never connected"
+        case.unclear(case.situation.requirement, f"the situation never struck: {reached}")
+    return found
+
+
+def judge_hanging(case: Case, seen: Reaction, requirement: str, expected: str, quick: bool) -> None:
+    """Judge whether the client still waits for another answer."""
+    stays_without = case.situation.step == "tunnel_info" and case.habits.stays
+    if seen.acted:
+        case.passed(requirement)
+    elif stays_without or case.situation.step == "heartbeat":
+        return  # a client may stay up without a tunnel; unanswered heartbeats have a rule of their own
+    elif quick and not limits(case.profile, case.habits, quick=quick).declared:
+        case.skipped(requirement, TOO_QUICK)
+    else:
+        waited = case.seen.watched - seen.struck
+        case.broken(requirement, expected, f"nothing for {waited:.0f} s: no end, no close, no attempt, no output")
+
+
+def judge_exit_code(case: Case, seen: Reaction) -> None:
+    """Judge the exit code of a client that has ended after a failure."""
+    if seen.end is None:
+        return
+    if seen.end.code == 0:
+        case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
+    elif not seen.end.signal:
+        case.passed("CC-ERR-002")
+
+
+def judge_no_reaction_to_heartbeats(case: Case, seen: Reaction, quick: bool) -> None:
+    """Judge a client that has done nothing about the answers to its heartbeats, or their absence."""
+    requirement, count = case.situation.requirement, len(case.seen.strikes)
+    if quick and not limits(case.profile, case.habits, quick=quick).declared:
+        case.skipped(requirement, TOO_QUICK)
+        return
+    waited = case.seen.watched - seen.struck
+    shown = f"no reaction to {count} heartbeats in {waited:.0f} s"
+    case.broken(requirement, f"an end, a new connection or a message although {case.situation.about}", shown)

@@ -1,0 +1,53 @@
+"""Rules for handshakes that must not lead to a session: TLS, and the upgrade to a WebSocket."""
+
+from __future__ import annotations
+
+from cbspec_conformance.client.observed import Connection
+from cbspec_conformance.client.rules.case import Case
+
+
+def judge_untrusted(case: Case, quick: bool) -> None:
+    """Judge a TLS handshake that must not lead to a token."""
+    situation, seen = case.situation, case.seen
+    concerned = [each for each in seen.connections if seen.acted is None or each.at > seen.acted]
+    if not concerned:
+        if situation.drop:
+            case.skipped(situation.requirement, "the client didn't reconnect")
+        elif seen.ended_itself is None:
+            case.unclear(situation.requirement, "it never connected")
+        return
+    spoken = [each for each in concerned if each.messages]
+    if situation.requirement == "CC-TLS-002" and spoken:
+        case.broken(situation.requirement, "no message over TLS 1.2", f"sends {_types(spoken[0])}")
+    elif any(each.of("auth") for each in concerned):
+        case.broken(situation.requirement, f"no token although {situation.about}", f"sends {_types(spoken[0])}")
+    elif not case.has_broken("CC-TLS-003"):
+        case.passed(situation.requirement)
+    end = seen.ended_itself
+    if end is not None and end.code == 0 and not situation.drop and not case.has_broken():
+        case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
+
+
+def _types(connection: Connection) -> str:
+    return ", ".join(dict.fromkeys(message.type or "a message" for message in connection.messages))
+
+
+def judge_upgrade(case: Case, quick: bool) -> None:
+    """Judge a WebSocket handshake that must fail."""
+    situation, seen = case.situation, case.seen
+    asked = [each for each in seen.connections if each.incoming.frames is not None and each.outgoing.frames is not None]
+    if not asked:
+        case.unclear(situation.requirement, "it made no upgrade request")
+        return
+    if situation.requirement == "CC-WSK-005" and _offers_deflate(asked[0]):
+        return  # the relay may accept what was offered
+    spoken = next((each for each in asked if each.messages), None)
+    if spoken is not None:
+        case.broken(situation.requirement, f"no message although {situation.about}", f"sends {_types(spoken)}")
+    else:
+        case.passed(situation.requirement)
+
+
+def _offers_deflate(connection: Connection) -> bool:
+    frames = connection.incoming.frames
+    return frames is not None and "permessage-deflate" in frames.headers.get("sec-websocket-extensions", "")

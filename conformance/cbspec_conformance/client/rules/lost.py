@@ -1,0 +1,97 @@
+"""Rules for a connection that ends, and for attempts that all fail."""
+
+from __future__ import annotations
+
+from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.common import judge_exit_code, struck
+from cbspec_conformance.client.rules.retries import has_no_end, judge_retries, not_growing
+from cbspec_conformance.client.situations import Kind
+
+
+def _lost(case: Case, quick: bool) -> None:
+    """Judge the reaction to the end of the connection, at a request or while the client is up."""
+    seen = struck(case)
+    if seen is None:
+        return
+    situation = case.situation
+    if seen.went_on:
+        case.broken("CC-BRK-009", f"no success although {situation.about}", seen.went_on)
+        return
+    ended = seen.end is not None
+    waited = case.seen.watched - seen.struck
+    if not (seen.said or seen.again is not None or ended):
+        if situation.kind is Kind.LOST and case.profile.reconnect_delay is None and quick:
+            case.skipped(
+                "CC-BRK-009", "a quick run doesn't wait long enough: give reconnect_delay in the client profile"
+            )
+            return
+        case.broken(
+            "CC-BRK-009", f"a reaction although {situation.about}", f"still up after {waited:.0f} s, without a word"
+        )
+        return
+    case.passed("CC-BRK-009")
+    if seen.again is None and not ended:
+        open_ = [port for port, accepts in case.seen.ports.items() if accepts and port in case.habits.listens]
+        also = f", and its local port {open_[0]} accepts connections" if open_ else ""
+        case.broken("CC-REC-001", "a new connection, or the end", f"neither in {waited:.0f} s{also}")
+        return
+    case.passed("CC-REC-001")
+    judge_exit_code(case, seen)
+    case.saw("CC-REC-101", situation.name, "reconnects" if seen.again is not None else "ends")
+    if situation.kind is Kind.DROPPED and seen.again is not None:
+        _restored(case, seen.again)
+
+
+def _restored(case: Case, since: float) -> None:
+    """Judge whether the session is the same after a reconnection."""
+    later = [each for each in case.seen.connections if each.at >= since]
+    best = max(later, key=lambda each: len(each.messages))
+    lacking = [
+        step for step in ("hello", "auth", "tunnel_info") if len(best.of(step)) < case.habits.counts.get(step, 0)
+    ]
+    if lacking and not (case.seen.ended_itself is not None):
+        sent = ", ".join(message.type for message in best.messages) or "nothing"
+        case.broken("CC-REC-003", "hello, auth and every tunnel on the new connection", f"no {lacking[0]}: {sent:.60}")
+    elif not lacking:
+        case.passed("CC-REC-003")
+
+
+def judge_retried(case: Case, quick: bool) -> None:
+    """Judge the delays between attempts that all fail for some time."""
+    seen = struck(case)
+    if seen is None:
+        return
+    attempts = tuple(strike.at for strike in case.seen.strikes)
+    if case.situation.requirement == "CC-REC-002":
+        if len(attempts) < 2:
+            case.saw("CC-REC-101", case.situation.name, "doesn't reconnect")
+            return
+        what = not_growing(attempts) or (has_no_end(attempts) if seen.end is None else "")
+        if what and seen.end is None:
+            case.broken("CC-REC-002", "growing intervals, or an end", what)
+        else:
+            case.passed("CC-REC-002")
+        return
+    if seen.went_on:
+        return  # judged in another situation
+    judge_retries(case, attempts, ended=seen.end is not None)
+
+
+def _websocket_close(case: Case, quick: bool) -> None:
+    """Judge the reaction to a close frame: the end of the connection, and an answer."""
+    _lost(case, quick)
+    frames = [each.incoming.frames for each in case.seen.connections if each.incoming.frames is not None]
+    if not case.seen.strikes:
+        return
+    if any(each.closes for each in frames):
+        case.passed("CC-WSK-008")
+    else:
+        case.broken("CC-WSK-008", "a close frame in answer to one", "none")
+
+
+def judge_loss(case: Case, quick: bool) -> None:
+    """Judge the reaction to the end of the connection, by a close frame or below it."""
+    if case.situation.name == "websocket-close":
+        _websocket_close(case, quick)
+    else:
+        _lost(case, quick)
