@@ -31,6 +31,7 @@ _UNDECLARED_BEAT: Final = 40.0
 """Seconds in which a client notices a lost connection that declares no heartbeat interval: deployed ones take 30."""
 
 _MOST_ATTEMPTS: Final = 25
+_ORDER: Final = tuple(STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +152,18 @@ class Watch:
         limit = self._reach + 5.0
         if not full:
             return limit
-        last = max(message.at for message in full[0].messages)
         if not self.habits.stays:
             return limit
         if self.habits.interval is None or self.habits.interval > 3.0:
-            return last + 0.5 + 2 * _SETTLE
-        return last + _SETTLE if full[0].of("heartbeat") else limit
+            return _last_request(seen) + 0.5 + 2 * _SETTLE
+        beats = full[0].of("heartbeat")
+        return beats[0].at + _SETTLE if beats else limit
 
     def _failure(self, seen: Observation, struck: float, limit: float) -> float:
         """Return the time for a situation that a client must notice: by closing, trying again, or going on."""
         closed = [each.ended for each in seen.connections if each.by == "client" and each.ended is not None]
-        if self.went_on(seen):
-            return _last_request(seen) + _SETTLE
+        if later := next_requests(self.situation, self.habits, self.profile, seen):
+            return later[0][0] + _SETTLE
         later = [each.at for each in seen.connections if each.at > struck]
         if closed or later:
             return min(struck + limit, max([*closed[:1], *later[:1]]) + self.limits.retry)
@@ -177,10 +178,6 @@ class Watch:
             return self._failure(seen, struck, self.limits.beats)
         return self._failure(seen, struck, self.limits.answer)
 
-    def went_on(self, seen: Observation) -> bool:
-        """Whether a message shows that the client goes on after the strike."""
-        return bool(next_requests(self.situation, self.habits, self.profile, seen))
-
     def _loss(self, seen: Observation, struck: float) -> float:
         later = [each for each in seen.connections if each.at > struck]
         if not later:
@@ -194,10 +191,8 @@ class Watch:
 
 
 def _last_request(seen: Observation) -> float:
-    return max((message.at for each in seen.connections for message in each.messages), default=0.0)
-
-
-_ORDER: Final = tuple(STEPS)
+    """Return the time of the last request other than a heartbeat."""
+    return max((each.at for connection in seen.connections for each in connection.of(*_ORDER[:-1])), default=0.0)
 
 
 def next_requests(
