@@ -1,0 +1,128 @@
+"""`cbspec verify-client` as its users call it: a whole run, single situations, mistakes, and an interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from cbspec.exit_codes import ExitCode
+from cbspec_conformance.client.situations import SITUATIONS
+
+CBSPEC = [sys.executable, "-m", "cbspec", "verify-client"]
+CONNECT = [sys.executable, "-m", "cbspec", "connect", "{host}:{port}", "--ca", "{ca}", "--token-file", "{token_file}"]
+
+
+def run(*words: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run([*CBSPEC, *words], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_the_reference_client_passes_single_situations(tmp_path: Path) -> None:
+    records, junit, results = tmp_path / "records", tmp_path / "junit.xml", tmp_path / "results.json"
+    names = ("clean", "auth-invalid_token", "auth-answer-without-client_id")
+    options = [f"--situation={name}" for name in names]
+    done = run(*options, f"--records={records}", f"--junit-xml={junit}", f"--results={results}", "--", *CONNECT)
+    assert done.returncode == ExitCode.SUCCESS, done.stdout + done.stderr
+    assert "CC-REF  Refusals" in done.stdout
+    assert {path.name for path in records.iterdir()} >= set(names)
+    assert "auth-invalid_token" in (records / "auth-invalid_token" / "findings.json").read_text()
+    assert "invalid_token" in (records / "auth-invalid_token" / "transcript.txt").read_text()
+    assert "eyJ" not in "".join(path.read_text() for path in records.rglob("*") if path.is_file())
+    cases = [case.get("name", "") for case in ElementTree.parse(junit).iter("testcase")]  # noqa: S314 - our own
+    assert any(name.startswith("CC-REF-002 ") for name in cases)
+    assert json.loads(results.read_text())["requirements"]["CC-REF-002"]["outcome"] == "passed"
+
+
+def test_a_client_that_ignores_a_refusal_fails_by_name(tmp_path: Path) -> None:
+    client = tmp_path / "client.py"
+    client.write_text(IGNORES_ANSWERS)
+    command = (sys.executable, str(client), "{port}", "{ca}", "{token}", "{tenant}")
+    done = run("--situation=auth-invalid_token", "--situation=other-tunnel-id", "--", *command)
+    assert done.returncode == ExitCode.NOT_CONFORMING, done.stdout + done.stderr
+    assert "CC-REF-002" in done.stdout
+    assert "CC-BRK-008" in done.stdout
+    assert "verify-client --situation" in done.stdout
+    baseline = tmp_path / "known.toml"
+    ids = ("CC-REF-002", "CC-BRK-008")
+    baseline.write_text("".join(f'[[known]]\nrequirement = "{id_}"\nreason = "old"\n' for id_ in ids))
+    known = run(
+        "--situation=auth-invalid_token", "--situation=other-tunnel-id", f"--baseline={baseline}", "--", *command
+    )
+    assert known.returncode == ExitCode.SUCCESS, known.stdout
+
+
+IGNORES_ANSWERS = """
+import json, socket, ssl, sys
+port, ca, token, tenant = sys.argv[1:]
+context = ssl.create_default_context(cafile=ca)
+context.minimum_version = ssl.TLSVersion.TLSv1_3
+with context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname="127.0.0.1") as relay:
+    lines = relay.makefile("rw", encoding="utf-8", newline="\\n")
+    for message in (
+        {"type": "hello", "version": "1.0", "features": ["tls"]},
+        {"type": "auth", "token": token},
+        {"type": "tunnel_info", "tunnel_id": "t", "tenant_id": tenant, "local_port": 1, "remote_host": "h",
+         "remote_port": 22},
+    ):
+        lines.write(json.dumps(message) + "\\n")
+        lines.flush()
+        lines.readline()
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ((), "after --"),
+        (("--", "true", "{prt}"), "{prt}"),
+        (("--situation=auth-invalid-token", "--", "true"), "auth-invalid_token"),
+        (("--client-profile=nowhere.toml",), "nowhere.toml"),
+        (("--situation=websocket-pings", "--", "true"), "websocket"),
+        (("--only=CC-REF-999", "--", "true"), "CC-REF-999"),
+    ],
+)
+def test_a_mistake_is_named(words: tuple[str, ...], named: str) -> None:
+    done = run(*words)
+    assert done.returncode == ExitCode.WRONG_USE, done.stdout
+    assert named in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_command_that_cannot_be_run_leaves_no_verdict() -> None:
+    done = run("--effort=quick", "--", "./there-is-no-such-client")
+    assert done.returncode == ExitCode.NOT_CONFORMING
+    assert "there-is-no-such-client: No such file" in done.stdout
+    assert "0 failed" in done.stdout
+
+
+def test_the_list_names_every_situation() -> None:
+    listed = [line.split()[0] for line in run("--list").stdout.splitlines()]
+    assert listed == list(SITUATIONS)
+
+
+def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    client = tmp_path / "client.sh"
+    client.write_text(f'#!/bin/sh\ntouch "{pids}/$$"\nexec sleep 600\n')
+    client.chmod(0o755)
+    process = subprocess.Popen(
+        [*CBSPEC, "--", str(client)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while not any(pids.iterdir()):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    assert "interrupted" in output
+    for path in pids.iterdir():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
