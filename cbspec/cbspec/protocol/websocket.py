@@ -199,6 +199,11 @@ class WebSocketFramer:
         """The fragments of an incomplete message."""
         return bytes(self._parts)
 
+    @property
+    def unparsed(self) -> int:
+        """The number of bytes of an incomplete frame."""
+        return self._unparsed
+
     def discard(self) -> None:
         """Discard the incomplete message."""
         self._parts.clear()

@@ -20,12 +20,12 @@ from cbspec_simulator.control.controls import Controls
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.server import RelayServer
 from cbspec_simulator.faults.kind import ConnectionEnd
-from cbspec_simulator.observe.log import log_event
+from cbspec_simulator.observe.log import LOGGED, log_event
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.metrics_server import MetricsServer
 from cbspec_simulator.observe.transcript import RelayTranscript
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived
+from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError
 
@@ -91,7 +91,7 @@ class Simulator:
         with _errors(f"transcript {self._transcript_file}"):
             self._transcript = RelayTranscript(self.clock, self._transcript_file)
         self._transcript.listen(relay.tell)
-        relay.tell.add(log_event, Connected, MessageReceived, Answered, Decided, Disconnected)
+        relay.tell.add(log_event, *LOGGED)
         listen = self.config.listen
         with _errors(f"can't listen on {Endpoint(listen.host, listen.port)}", " (port 0 takes a free one)"):
             await server.open(listen.host, listen.port)
@@ -129,6 +129,7 @@ class Simulator:
 
     async def drain(self, grace: float) -> None:
         """Refuse new work, and wait at most `grace` seconds for the open connections to end."""
+        self.relay.tell(Controlled("drain", "by a signal"))
         self.relay.drain()
         if self._server is not None:
             await self._server.emptied(grace)
@@ -148,6 +149,7 @@ class Simulator:
         config = replace(config, listen=self.config.listen, metrics=self.config.metrics, control=self.config.control)
         self.config, self.ca_file = config, contexts.ca_file
         self.server.use(contexts)
+        self.relay.tell(Controlled("reload"))
         self.relay.drain(config.relay.draining)
         self.relay.faults.reset()
         self.relay.faults.seed = config.seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
+from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, RelayLimits
 
@@ -74,7 +76,9 @@ class Controls:
             name = self._relay.faults.add(Fault.read(data), self._simulator.clock.monotonic())
         except FaultError as error:
             raise ControlError(str(error)) from None
-        return self.fault(name)
+        added = self.fault(name)
+        self._tell("add", json.dumps(self._relay.faults.active[name].fault.to_json()))
+        return added
 
     def fault(self, name: str) -> dict[str, Any]:
         """Return one fault with its counts."""
@@ -87,28 +91,33 @@ class Controls:
     def remove_fault(self, name: str) -> dict[str, Any]:
         """Remove a fault, and return it with its counts."""
         found = self.fault(name)
+        self._tell("remove", name)
         self._relay.faults.remove(name)
         return found
 
     def release(self, name: str) -> dict[str, Any]:
         """Release the messages that a fault holds, and return the fault."""
         found = self.fault(name)
+        self._tell("release", name)
         self._relay.faults.release(name)
         return found
 
     def reset(self) -> None:
         """Remove all faults, end draining, and restore the configured limits."""
+        self._tell("reset")
         self._relay.faults.reset()
         self._relay.drain(self._simulator.config.relay.draining)
         self._relay.reconfigure(self._simulator.config)
 
     def drain(self, *, draining: bool = True) -> None:
         """Refuse new work, or accept it again; open connections continue."""
+        self._tell("drain" if draining else "undrain")
         self._relay.drain(draining)
 
     def limit(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Change limits of the whole relay (None: no limit), and return all of them."""
         self._relay.limit(**_changes(RelayLimits, limits))
+        self._tell("limits", json.dumps(dict(limits)))
         return self._limits()
 
     def limit_tenant(self, tenant_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,12 +128,14 @@ class Controls:
         if "id" in changes:
             raise ControlError("id: can't be changed")
         self._relay.put_tenant(replace(tenant, **_changes(Tenant, changes, id=tenant_id)))
+        self._tell("tenant", json.dumps({"id": tenant_id, **changes}))
         return self._tenant(tenant_id)
 
     def advance(self, seconds: object) -> dict[str, Any]:
         """Move the simulator's clock forward, and return the time."""
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e10:
             raise ControlError("seconds: must be a number of seconds, 0 or more: time goes forward only")
+        self._tell("advance", f"{seconds:g} s")
         self._simulator.clock.advance(float(seconds))
         return self.time()
 
@@ -187,6 +198,9 @@ class Controls:
     def follow(self, follower: Callable[[TranscriptEntry], None]) -> Callable[[], None]:
         """Call `follower` with each new transcript entry; return the function that stops this."""
         return self._simulator.transcript.follow(follower)
+
+    def _tell(self, action: str, text: str = "") -> None:
+        self._relay.tell(Controlled(action, text))
 
     def _limits(self) -> dict[str, Any]:
         return {name: getattr(self._relay.state, name) for name in RELAY_LIMITS}

@@ -7,10 +7,13 @@ from typing import Final
 from cbspec.protocol.client_hello import is_tls, read_client_hello
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.protocol.tls_alerts import plain_alert
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_simulator.base.state import ConnectionState
 from cbspec_simulator.relay.events import (
     Accepted,
     BytesReceived,
     BytesSent,
+    Closed,
     Ended,
     EndedBy,
     EndedHow,
@@ -18,9 +21,11 @@ from cbspec_simulator.relay.events import (
     Secured,
     Subscribers,
     TlsFacts,
+    Unread,
 )
 
 _HEAD: Final = 16 * 1024  # bytes: a ClientHello fills one TLS record at most, in practice
+_UNREAD: Final = 64 * 1024  # bytes of a line that are kept
 _PLAIN: Final = 4096  # bytes of plain text that are kept
 _WAYS: Final = {
     EndedHow.CLOSE_NOTIFY: "closed the connection with close_notify",
@@ -32,17 +37,19 @@ _WAYS: Final = {
 class Lifecycle:
     """Publishes the events of a connection by `tell`; each but those of bytes at most once.
 
-    `number` and `address` are the connection's.
+    `number` and `address` are the connection's. `over` is set with the cause of the end.
     """
 
-    __slots__ = ("_ended", "_head", "_number", "_open", "_tell")
+    __slots__ = ("_head", "_number", "_open", "_rest", "_tell", "_told", "over")
 
     def __init__(self, tell: Subscribers, number: int, address: str) -> None:
         self._tell = tell
         self._number = number
         self._head = b""  # the first bytes of the handshake
         self._open = False  # whether the handshake is complete or has failed
-        self._ended = False
+        self._rest = b""  # input without a line feed that the relay doesn't read
+        self._told = 0  # bytes of it that were published with the end
+        self.over = False
         tell(Accepted(number, address))
 
     def handshake(self, data: bytes) -> None:
@@ -71,17 +78,16 @@ class Lifecycle:
         )
         self._tell(Secured(self._number, facts))
 
-    def failed(self, error: TlsFailed, sent: bytes, layer: TlsLayer) -> None:
-        """Record the failure of a handshake or session, after which the bytes `sent` were sent."""
+    def failed(self, error: TlsFailed, sent: bytes, layer: TlsLayer) -> tuple[EndedBy, EndedHow, str]:
+        """Record the failure of a handshake or session, after which the bytes `sent` were sent; return the cause."""
         received = error.alert_received
         alert = plain_alert(sent) or (error.alert_due if sent else "")
         if layer.established:
             self.secured(layer)
         self.refused(str(error), alert, received)
         if received:
-            self.ended(EndedBy.CLIENT, EndedHow.ALERT, received)
-        else:
-            self.ended(EndedBy.RELAY, EndedHow.ALERT if alert else EndedHow.FIN, alert)
+            return EndedBy.CLIENT, EndedHow.ALERT, received
+        return EndedBy.RELAY, EndedHow.ALERT if alert else EndedHow.FIN, alert
 
     def refused(self, reason: str, alert_sent: str, alert_received: str = "") -> None:
         """Record the failure of the handshake, if it isn't over."""
@@ -98,14 +104,41 @@ class Lifecycle:
         if self._tell.wanted(BytesSent):
             self._tell(BytesSent(self._number, data))
 
-    def ended(self, by: EndedBy, how: EndedHow, alert: str = "") -> None:
+    def unread(self, data: bytes) -> None:
+        """Record plain text that the relay doesn't read, by lines: half a token couldn't be redacted."""
+        self.received(data)
+        *lines, rest = (self._rest + data).split(b"\n")
+        for text in lines:
+            self._tell(Unread(self._number, text + b"\n"))
+        if lines:
+            self._told = 0
+        self._rest = rest[:_UNREAD]
+
+    def ended(
+        self,
+        by: EndedBy,
+        how: EndedHow,
+        alert: str = "",
+        connection: ConnectionState | None = None,
+        unfinished: bytes = b"",
+    ) -> None:
         """Record the cause of the connection's end; later causes change nothing."""
-        if self._ended:
+        if self.over:
             return
-        self._ended = True
+        self.over = True
         if not self._open:
             self._not_secured(_unfinished(by, how, begun=bool(self._head)))
-        self._tell(Ended(self._number, by, how, alert))
+        self._rest = self._rest or unfinished[:_UNREAD]
+        self._told = len(self._rest)
+        framer = connection.framer if connection is not None else None
+        unparsed = framer.unparsed if isinstance(framer, WebSocketFramer) else 0
+        self._tell(Ended(self._number, by, how, alert, connection, self._rest, unparsed))
+
+    def closed(self) -> None:
+        """Record that the socket is closed."""
+        if len(self._rest) > self._told:
+            self._tell(Unread(self._number, self._rest))
+        self._tell(Closed(self._number))
 
     def _not_secured(self, reason: str, alert_sent: str = "", alert_received: str = "") -> None:
         self._open = True

@@ -68,6 +68,11 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._next or self._swapped or self._joined)
 
+    @property
+    def waits(self) -> bool:
+        """Whether an action waits for its time, for another one, or for a gate."""
+        return bool(self or self._held)
+
     def add(self, actions: Sequence[Action], now: float) -> None:
         """Perform actions after the queued ones."""
         for nth, action in enumerate(actions):

@@ -24,7 +24,7 @@ from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
-from cbspec_simulator.relay.events import EndedBy, EndedHow
+from cbspec_simulator.relay.events import Delivered, EndedBy, EndedHow
 from cbspec_simulator.relay.relay import Relay, plain_address
 from cbspec_simulator.relay.session import RelaySession, connect
 
@@ -88,6 +88,7 @@ class Peer(asyncio.Protocol):
             self._channel = TlsChannel(relay.behaviour.layer(self._context()), self._greeting.stall_after)
         except Exception:
             self._life.ended(EndedBy.RELAY, EndedHow.FIN)
+            self._life.closed()
             raise
         self._outbox = Outbox(relay.behaviour.writing, self._perform)
         self._next_action = Timer()
@@ -140,7 +141,6 @@ class Peer(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Handle the end of input; pending answers are still sent."""
-        self._life.ended(EndedBy.CLIENT, EndedHow.FIN)
         if not self._finished:
             if plain := self._channel.layer.receive_eof():
                 self._guarded(self._read, plain)
@@ -150,9 +150,9 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything."""
         if exc is not None:
-            self._life.ended(EndedBy.CLIENT, EndedHow.RESET)
+            self._ended(EndedBy.CLIENT, EndedHow.RESET)
         else:
-            self._life.ended(EndedBy.RELAY, EndedHow.FIN)
+            self._ended(EndedBy.RELAY, EndedHow.FIN)
         self._finished = True
         if self._outbox.blocked:
             self._block(False)
@@ -164,6 +164,7 @@ class Peer(asyncio.Protocol):
         self._edge.peers.pop(self.number, None)
         if not self._edge.peers:
             self._edge.empty.set()
+        self._life.closed()
         del self._outbox  # it refers to this object; without a cycle, the memory is free at once
 
     def pause_writing(self) -> None:
@@ -206,7 +207,7 @@ class Peer(asyncio.Protocol):
         channel, writing = self._channel, self._edge.relay.behaviour.writing
         if self._finished or (how is ConnectionEnd.HALF and channel.write_closed):
             return
-        self._life.ended(by, shown or self._way(how))
+        self._ended(by, shown or self._way(how))
         if how is ConnectionEnd.HALF:
             channel.end_writing(notify=True)
             channel.write_closed = True
@@ -231,6 +232,15 @@ class Peer(asyncio.Protocol):
         if not channel.client_ended or channel.transport.get_write_buffer_size():
             self._timer.start(LINGER, self.abort)
 
+    def _ended(self, by: EndedBy, how: EndedHow, alert: str = "") -> None:
+        """Record the first cause of the end, with the bytes of an unfinished message."""
+        if self._life.over:
+            return
+        if (session := self._session) is None:
+            self._life.ended(by, how, alert, None, self._head)
+        else:
+            self._life.ended(by, how, alert, session.state, session.state.framer.pending + self._throttle.waiting)
+
     def _way(self, how: ConnectionEnd | None) -> EndedHow:
         """Return the way in which the relay ends the connection."""
         channel, writing = self._channel, self._edge.relay.behaviour.writing
@@ -243,7 +253,7 @@ class Peer(asyncio.Protocol):
         """Answer the ClientHello by an alert."""
         self._channel.transport.write(bytes((21, 3, 3, 0, 2, 2, alert)))  # a record without encryption
         self._life.refused("a fault refuses the handshake", ALERTS[alert])
-        self._life.ended(EndedBy.FAULT, EndedHow.ALERT, ALERTS[alert])
+        self._ended(EndedBy.FAULT, EndedHow.ALERT, ALERTS[alert])
         self.finish(ConnectionEnd.WITHOUT_NOTIFY, EndedBy.FAULT)
 
     def _received(self, data: bytes) -> None:
@@ -263,9 +273,7 @@ class Peer(asyncio.Protocol):
             if limits.idle_timeout < limits.handshake_timeout:  # otherwise the handshake's timer is in time
                 self._timer.start(limits.idle_timeout, self._check_time)
         if plain:
-            life.received(plain)
-        if channel.layer.ended:
-            life.ended(EndedBy.CLIENT, EndedHow.CLOSE_NOTIFY)
+            (life.unread if greeting.unresponsive else life.received)(plain)
         if (plain or handshake) and not greeting.unresponsive:
             if self._throttle.passes(len(plain)) or not self._edge.relay.behaviour.reads_in_turns:
                 self._read(plain)
@@ -283,7 +291,7 @@ class Peer(asyncio.Protocol):
             self._late += len(data)
             with contextlib.suppress(TlsFailed):
                 if plain := layer.receive_data(data):
-                    self._life.received(plain)
+                    self._life.unread(plain)
 
     def _plan_turn(self) -> None:
         """Schedule the next turn of large input, if any waits, and pause reading until then."""
@@ -333,7 +341,16 @@ class Peer(asyncio.Protocol):
         if actions:
             self._last = now.monotonic  # only complete messages: single bytes must not keep a connection open for ever
             self._outbox.add(actions, now.monotonic)
+            self._mark_late(actions)
             self._plan_outbox()
+
+    def _mark_late(self, actions: Sequence[Action]) -> None:
+        """Mark the answers that haven't left yet."""
+        if self._outbox.waits:
+            for action in actions:
+                for event in action.then if isinstance(action, SendAction) else ():
+                    if isinstance(event, Delivered):
+                        event.late = True
 
     def _open_session(self) -> RelaySession | None:
         """Open the session once the first bytes tell the transport."""
@@ -348,6 +365,7 @@ class Peer(asyncio.Protocol):
         return self._session
 
     def _client_ended(self) -> None:
+        self._ended(EndedBy.CLIENT, EndedHow.CLOSE_NOTIFY if self._channel.layer.ended else EndedHow.FIN)
         self._channel.client_ended = True
         self._end_session()
         self._outbox.end(self._edge.clock.monotonic())
@@ -417,7 +435,9 @@ class Peer(asyncio.Protocol):
                 self._plan_turn()
 
     def _add(self, step: Callable[[RelaySession], Sequence[Action]], session: RelaySession) -> None:
-        self._outbox.add(step(session), self._edge.clock.monotonic())
+        actions = step(session)
+        self._outbox.add(actions, self._edge.clock.monotonic())
+        self._mark_late(actions)
         self._plan_outbox()
 
     def _block(self, blocked: bool) -> None:
@@ -455,7 +475,7 @@ class Peer(asyncio.Protocol):
             work(*args)
         except TlsFailed as error:
             log.debug("TLS: %s", error)
-            self._life.failed(error, self._channel.flush(), self._channel.layer)
+            self._ended(*self._life.failed(error, self._channel.flush(), self._channel.layer))
             self.finish()
         except Exception:
             log.exception("a connection failed and is closed")

@@ -84,6 +84,11 @@ class ReadThrottle:
         self._own += 1
         return True
 
+    @property
+    def waiting(self) -> bytes:
+        """The unread input."""
+        return bytes(self._data)
+
     def put(self, data: bytes) -> None:
         """Add input that waits for its turn."""
         self._data += data

@@ -4,21 +4,50 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import IO, Final
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import IO, Any, Final
 
 import structlog
 
 from cbspec.redact import redact, redact_message
-from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, Event, MessageReceived
+from cbspec_simulator.relay.events import (
+    Accepted,
+    Answered,
+    Connected,
+    Controlled,
+    Decided,
+    Ended,
+    Event,
+    MessageReceived,
+    NotSecured,
+    Secured,
+    Unread,
+)
 
 log = logging.getLogger("simulator")
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
+LOGGED: Final = (
+    Accepted,
+    Secured,
+    NotSecured,
+    Connected,
+    MessageReceived,
+    Unread,
+    Answered,
+    Decided,
+    Ended,
+    Controlled,
+)
+"""The events that are logged."""
+
+_NOBODY: Final = ("", "")
 
 
 def log_event(event: Event) -> None:
-    """Log an event: connections, errors and strikes of faults at level info, all others at level debug."""
+    """Log an event: connections, errors, strikes of faults and controls at level info, all others at level debug."""
     if not log.isEnabledFor(logging.INFO):
         return
     match event:
@@ -42,11 +71,46 @@ def log_event(event: Event) -> None:
                 values["chance"] = decision.chance
             level = logging.INFO if decision.struck else logging.DEBUG
             _line(level, "fault", about.connection, (about.tenant, about.subject), **values)
-        case Disconnected(connection, reset):
-            _line(logging.INFO, "ended", connection.number, connection.acts_for, how="reset" if reset else "closed")
+        case Ended():
+            _ended(event)
+        case _:
+            _below_messages(event)
 
 
-def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **values: object) -> None:
+def _ended(event: Ended) -> None:
+    values: dict[str, object] = {"by": str(event.by), "how": str(event.how)}
+    if event.alert:
+        values["alert"] = event.alert
+    if event.unfinished:
+        values["unfinished"] = redact_message(event.unfinished)
+    acts_for = _NOBODY if event.connection is None else event.connection.acts_for
+    _line(logging.INFO, "ended", event.number, acts_for, **values)
+
+
+def _below_messages(event: Event) -> None:
+    match event:
+        case Accepted(number, address):
+            _line(logging.DEBUG, "accepted", number, address=address)
+        case Secured(number, facts):
+            _line(logging.DEBUG, "secured", number, **_given(asdict(facts)))
+        case NotSecured():
+            values = event._asdict()
+            values["plain"] = redact_message(event.plain)
+            del values["number"]
+            _line(logging.INFO, "not secured", event.number, **_given(values))
+        case Unread(number, data):
+            _line(logging.DEBUG, "unread", number, text=redact_message(data))
+        case Controlled(action, text):
+            _line(logging.INFO, "control", 0, action=action, text=redact(text))
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, object]:
+    """Return the values that aren't empty, with texts of the client redacted."""
+    shown = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in values.items() if value}
+    return {name: redact(value) if isinstance(value, str) else value for name, value in shown.items()}
+
+
+def _line(level: int, event: str, connection: int, acts_for: tuple[str, str] = _NOBODY, **values: object) -> None:
     if log.isEnabledFor(level):
         tenant, subject = map(redact, acts_for)
         log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **values})

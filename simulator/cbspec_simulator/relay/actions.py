@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cbspec_simulator.base.steps import IoRequest
 from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
-from cbspec_simulator.relay.events import EndedBy, Sent
+from cbspec_simulator.relay.events import Delivered, EndedBy, Sent
 
 
 class SendAction(NamedTuple):
@@ -15,7 +15,7 @@ class SendAction(NamedTuple):
 
     data: bytes
     delivery: Delivery | None = None
-    then: tuple[Sent, ...] = ()
+    then: tuple[Sent | Delivered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

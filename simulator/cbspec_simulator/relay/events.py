@@ -100,13 +100,40 @@ class BytesSent(NamedTuple):
 class Ended(NamedTuple):
     """A connection's end began, by whose action and how; the first cause of several.
 
-    `alert` is the name of the alert that ended it, "" if there was none.
+    `alert` is the name of the alert that ended it, "" if there was none. `connection` is None if no message was
+    expected yet. `unfinished` holds the beginning of a message, `unparsed` counts the bytes of an incomplete frame.
     """
 
     number: int
     by: EndedBy
     how: EndedHow
     alert: str = ""
+    connection: ConnectionState | None = None
+    unfinished: bytes = b""
+    unparsed: int = 0
+
+
+class Unread(NamedTuple):
+    """Plain text arrived that the relay doesn't read: it is silent, or has ended the connection.
+
+    The data is a line, or the last bytes before the end.
+    """
+
+    number: int
+    data: bytes
+
+
+class Closed(NamedTuple):
+    """The socket of a connection is closed; nothing follows."""
+
+    number: int
+
+
+class Controlled(NamedTuple):
+    """A control changed the relay: the name of the action, and its object."""
+
+    action: str
+    text: str = ""
 
 
 class Connected(NamedTuple):
@@ -124,11 +151,27 @@ class MessageReceived(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """The relay answers with `body`; `texts` are its spellings on the wire."""
+    """The relay answers with `body`; `texts` are its spellings on the wire.
+
+    `Delivered` is published for each text if `first` isn't 0: it is the number of the first one on the connection.
+    """
 
     connection: ConnectionState
     body: dict[str, Any]
     texts: tuple[bytes, ...]
+    first: int = 0
+
+
+@dataclass(slots=True)
+class Delivered:
+    """All bytes of the text with this number that will be sent were passed to the transport.
+
+    `late`: they did not leave when the relay decided on the answer.
+    """
+
+    connection: ConnectionState
+    text: int
+    late: bool = False
 
 
 class Sent(NamedTuple):
@@ -162,9 +205,13 @@ Event = (
     | BytesReceived
     | BytesSent
     | Ended
+    | Unread
+    | Closed
+    | Controlled
     | Connected
     | MessageReceived
     | Answered
+    | Delivered
     | Sent
     | Decided
     | Disconnected

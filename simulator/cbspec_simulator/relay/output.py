@@ -14,7 +14,7 @@ from cbspec_simulator.faults.websocket import framed
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
 from cbspec_simulator.relay.behaviour import AnswerContext, Body, encoded
-from cbspec_simulator.relay.events import Answered, EndedBy, Sent
+from cbspec_simulator.relay.events import Answered, Delivered, EndedBy, Sent
 from cbspec_simulator.relay.relay import Relay
 
 _UNSOLICITED = "CB-MSG-004"  # the requirement about messages without a request
@@ -26,10 +26,21 @@ class Output:
 
     `request_type` is the type of the current request, `timing` the event that its answer publishes when it is sent; a
     `copy` is a request that a fault repeats. After `closing` nothing more is written. `faulty`: a fault has closed the
-    WebSocket.
+    WebSocket. `texts` counts the texts since the first fault.
     """
 
-    __slots__ = ("_relay", "_state", "_websocket", "actions", "closing", "copy", "faulty", "request_type", "timing")
+    __slots__ = (
+        "_relay",
+        "_state",
+        "_websocket",
+        "actions",
+        "closing",
+        "copy",
+        "faulty",
+        "request_type",
+        "texts",
+        "timing",
+    )
 
     def __init__(self, relay: Relay, state: ConnectionState) -> None:
         self._relay = relay
@@ -39,6 +50,7 @@ class Output:
         self.closing = False
         self.copy = False
         self.faulty = False
+        self.texts = 0
         self.request_type = ""
         self.timing: tuple[Sent, ...] = ()
 
@@ -48,7 +60,7 @@ class Output:
             return
         state = self._state
         state.sent[answer.type] += 1
-        if not self._relay.plain or self._relay.faults.active or self.copy:
+        if not self._relay.plain or self._relay.faults.active or self.copy or self.texts:
             self._answer_edited(answer, event, now)
             return
         body, text = encoded(answer)
@@ -114,12 +126,16 @@ class Output:
                     texts = [strike.kind.text(text, strike) for text in texts]
             if self._websocket is not None and self._websocket.write_closed:
                 return
-            self._relay.tell(Answered(self._state, body, tuple(texts)))
+            # Once there was a fault, later answers may wait for earlier ones.
+            tracked = bool(self.texts or self._relay.faults.active)
+            self._relay.tell(Answered(self._state, body, tuple(texts), self.texts + 1 if tracked else 0))
             for text in texts:
-                self.actions.append(self._struck(text, strikes, timing))
+                self.texts += tracked
+                mark = (Delivered(self._state, self.texts),) if tracked else ()
+                self.actions.append(self._struck(text, strikes, (*timing, *mark)))
                 timing = ()
 
-    def _struck(self, text: bytes, strikes: Sequence[Strike], timing: tuple[Sent, ...]) -> SendAction:
+    def _struck(self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent | Delivered, ...]) -> SendAction:
         """Return the action that sends a text as the strikes demand."""
         delivery = delivered(strikes)
         if self._websocket is not None and any(strike.kind.frame for strike in strikes):
@@ -132,7 +148,7 @@ class Output:
             data += self._close_frame()
             # The text may be sent late; the WebSocket ends after it, and not before.
             self.closing = self.closing or self._websocket is not None
-        return SendAction(data, delivery, timing)
+        return SendAction(data, delivery, then)
 
     def _close_frame(self) -> bytes:
         """Return the last bytes of the transport before an orderly close."""

@@ -20,8 +20,9 @@ _SHOWN: Final = 200  # last lines in the string form
 class LocalTranscript:
     """The transcript of a local relay, as a sequence of the entries so far.
 
-    An entry's `event` is connected, request, answer, fault or ended; its `type` is the message's type, the fault's name
-    or the kind of end; `message` is the JSON object. Tokens are redacted.
+    An entry's `event` is accepted, secured, not_secured, connected, request, answer, sent, unread, fault, ended or
+    control (`TranscriptEntry` describes them). `type` is the message's type, the fault's name, the alert or the kind of
+    end; `message` is the JSON object; an end has its cause in `by`. Tokens are redacted.
     """
 
     def __init__(self, thread: LoopThread, transcript: Callable[[], RelayTranscript]) -> None:
@@ -51,6 +52,10 @@ class LocalTranscript:
     def answers(self, type: str | None = None) -> list[TranscriptEntry]:
         """Return the answers of the relay: all, or those of one type."""
         return [entry for entry in self.entries if _matches(entry, "answer", type)]
+
+    def failed_handshakes(self) -> list[TranscriptEntry]:
+        """Return the failed TLS handshakes; `type` is the alert, "plain" or "unfinished", `text` the reason."""
+        return [entry for entry in self.entries if entry.event == "not_secured"]
 
     def clear(self) -> None:
         """Delete all entries; the numbers of later entries continue."""

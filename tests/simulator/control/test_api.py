@@ -22,7 +22,7 @@ from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
 FAULT: Final = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
-GREETING: Final = 5
+GREETING: Final = 7
 """The transcript entries of a connection that has authenticated."""
 
 
@@ -202,7 +202,7 @@ async def test_the_server_closes_its_connections_and_installs_no_signal_handlers
 
 
 async def test_events_are_streamed_after_those_in_memory(simulator: Simulator) -> None:
-    async with AsyncClient(simulator.address) as client, followed(simulator.control_url, "/events") as new:
+    async with followed(simulator.control_url, "/events") as new, AsyncClient(simulator.address) as client:
         await client.greet()
         assert b"id: 1\ndata: {" in await new.readuntil(b'"type": "auth_response"')
         assert (await ask(simulator, "GET", "/health"))[1]["entries"] == GREETING

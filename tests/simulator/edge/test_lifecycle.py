@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -20,10 +21,12 @@ from cbspec.tls_contexts import legacy_client_context
 from cbspec_simulator import Behaviour, Config, Simulator
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.observe.transcript import TranscriptEntry
 from cbspec_simulator.relay.events import (
     Accepted,
     BytesReceived,
     BytesSent,
+    Closed,
     Ended,
     EndedBy,
     EndedHow,
@@ -39,6 +42,7 @@ from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSoc
 ANY_PORT = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=PATIENCE, idle_timeout=PATIENCE))
 IMPATIENT = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.1, idle_timeout=0.1))
 PKCS8: Final = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+MEMBER: Final = re.compile('"token":"[^"]*"?')
 BY, HOW = EndedBy, EndedHow
 
 
@@ -346,6 +350,13 @@ ROWS: Final[Mapping[str, Row]] = {
     ),
     "a silent relay": Row(says(HELLO.rstrip() + b"\r", end="fin"), BY.CLIENT, HOW.FIN, ({"kind": "silent"},)),
     "pieces": Row(says(HELLO, auth(), end="fin"), BY.CLIENT, HOW.FIN, ({"kind": "dribble", "bytes": 9},)),
+    "half a message with half a token": Row(says(HELLO, auth()[:120], end="fin"), BY.CLIENT, HOW.FIN),
+    "late and merged answers": Row(
+        says(HELLO + auth() + BEAT, end="fin"),
+        BY.CLIENT,
+        HOW.FIN,
+        ({"kind": "delay", "seconds": 0.05}, {"kind": "merge", "messages": 2}),
+    ),
     "a late answer that never came": Row(
         says(HELLO, auth().rstrip() + b"\r", end="reset"),
         BY.CLIENT,
@@ -360,12 +371,12 @@ async def test_the_events_say_what_happened_on_the_wire(name: str) -> None:
     row, wire, events = ROWS[name], Wire(), list[Any]()
     config = replace(row.config, faults=tuple(map(Fault.read, row.faults)))
     async with Simulator(config, behaviour=varied(Behaviour(), *row.variations)) as simulator:
-        simulator.relay.tell.add(events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, Ended)
+        simulator.relay.tell.add(events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, Ended, Closed)
         await asyncio.to_thread(row.act, simulator.address, wire)
         await until(lambda: any(isinstance(event, Ended) for event in events))
         assert events[0] == Accepted(1, "127.0.0.1")
         assert {event.number for event in events} == {1}
-        assert [event for event in events if isinstance(event, Ended)] == [Ended(1, row.by, row.how, row.alert)]
+        assert [event[:4] for event in events if isinstance(event, Ended)] == [(1, row.by, row.how, row.alert)]
         failures = [event for event in events if isinstance(event, NotSecured)]
         secured = [event for event in events if isinstance(event, Secured)]
         if row.failed is None:
@@ -380,6 +391,28 @@ async def test_the_events_say_what_happened_on_the_wire(name: str) -> None:
         assert b"".join(event.data for event in events if isinstance(event, BytesReceived)) == wire.sent
         if row.how is not HOW.RESET:  # which may discard bytes
             assert b"".join(event.data for event in events if isinstance(event, BytesSent)) == wire.received
+        await until(lambda: isinstance(events[-1], Closed))
+        compare(simulator.transcript.entries(), row, wire)
+
+
+def compare(entries: Sequence[TranscriptEntry], row: Row, wire: Wire) -> None:
+    """Compare the transcript with the wire."""
+    assert entries[0].event == "accepted"
+    (end,) = [entry for entry in entries if entry.event == "ended"]
+    assert (end.by, end.type) == (row.by, row.how)
+    failures = [entry.type for entry in entries if entry.event == "not_secured"]
+    secured = [entry.type for entry in entries if entry.event == "secured"]
+    plain = row.failed is not None and "plain" in row.failed
+    kind = "plain" if plain else row.alert or "unfinished"
+    assert (failures, secured) == (([], ["TLSv1.3"]) if row.failed is None else ([kind], []))
+    read = "".join(entry.text for entry in entries if entry.event in ("request", "unread")) + end.text
+    assert re.sub("[\r\n]", "", read) == MEMBER.sub('"token":"<token>"', wire.sent.decode()).replace("\n", "").replace(
+        "\r", ""
+    )
+    if row.how is not HOW.RESET:
+        sent = {entry.of: entry.text for entry in entries if entry.event == "sent"}
+        answers = [sent.get(entry.number, entry.text) for entry in entries if entry.event == "answer"]
+        assert "".join(answers) == wire.received.decode().replace("\n", "")
 
 
 # ---------------------------------------------------------------------------- other ends, and other facts
@@ -398,8 +431,7 @@ async def test_controls_end_a_connection(how: ConnectionEnd) -> None:
         found = ends(simulator)
         await wire.greet()
         simulator.drop(1, how)
-        assert found == [Ended(1, BY.CONTROL, ways.get(how, HOW.CLOSE_NOTIFY))]
-    assert len(found) == 1
+    assert [event[:3] for event in found] == [(1, BY.CONTROL, ways.get(how, HOW.CLOSE_NOTIFY))]
 
 
 async def test_the_end_of_the_server_is_a_control() -> None:
@@ -409,7 +441,7 @@ async def test_the_end_of_the_server_is_a_control() -> None:
         with socket.create_connection(simulator.address):
             await until(lambda: len(simulator.server.edge.peers) == 2)
             await simulator.close(0.0)
-    assert found == [Ended(1, BY.CONTROL, HOW.CLOSE_NOTIFY), Ended(2, BY.CONTROL, HOW.FIN)]
+    assert [event[:3] for event in found] == [(1, BY.CONTROL, HOW.CLOSE_NOTIFY), (2, BY.CONTROL, HOW.FIN)]
 
 
 async def test_close_frames_end_a_websocket() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, log_event
+from cbspec_simulator.relay.events import Ended, EndedBy, EndedHow, NotSecured
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth
 from tests.support.messages import token
 
@@ -38,22 +39,25 @@ def logged(level: str, format_: str) -> str:
     client = memory.client()
     for message in (HELLO, auth("a"), BEAT):
         client.send(message)
-    client.session.end(reset=True)
+    memory.relay.tell(NotSecured(1, "no TLS", plain=b'{"type":"auth","token":"eyJhbG'))
+    memory.relay.tell(Ended(1, EndedBy.CLIENT, EndedHow.RESET, "", client.session.state, b'{"token":"eyJhbG'))
     return stream.getvalue()
 
 
 def test_json_lines() -> None:
     lines: list[dict[str, Any]] = [json.loads(line) for line in logged("debug", "json").splitlines()]
-    expected = ["connected", *["request", "answer"] * 2, "request", "fault", "fault", "answer", "ended"]
+    expected = ["connected", *["request", "answer"] * 2, "request", "fault", "fault", "answer", "not secured", "ended"]
     assert [line["event"] for line in lines] == expected
-    assert [line["event"] for line in lines if line["level"] == "info"] == ["connected", *expected[-3:]]
+    assert [line["event"] for line in lines if line["level"] == "info"] == ["connected", *expected[-4:]]
     assert {line["connection"] for line in lines} == {1}
-    assert [line["tenant"] for line in lines] == ["", "", "", *["a"] * 7]
+    assert [line["tenant"] for line in lines] == ["", "", "", *["a"] * 6, "", "a"]
     drawn, struck = lines[6], lines[7]
     assert (drawn["struck"], drawn["seed"], drawn["match"]) == (False, 0, 1)
     assert 0 <= drawn["chance"] < 1
     assert (struck["struck"], struck["fault"], struck["kind"]) == (True, "fault-2", "error")
     assert lines[8]["code"] == "no_room"
+    assert (lines[9]["reason"], lines[9]["plain"]) == ("no TLS", '{"type":"auth","token":"<token>"')
+    assert (lines[10]["by"], lines[10]["how"], lines[10]["unfinished"]) == ("client", "reset", '{"token":"<token>"')
 
 
 def test_levels_and_secrets() -> None:

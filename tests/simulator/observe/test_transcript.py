@@ -28,17 +28,18 @@ async def test_memory_and_file_have_all_events_in_order_without_tokens(tmp_path:
             client.write(b"garbage\n")
             await client.ask(BEAT)
         entries = list(simulator.transcript.entries())
-    assert [(entry.event, entry.type) for entry in entries][:9] == [
+    assert [(entry.event, entry.type) for entry in entries][:11] == [
+        ("accepted", ""), ("secured", "TLSv1.3"),
         ("connected", "tcp"), ("request", "hello"), ("answer", "hello_response"), ("request", "auth"),
         ("answer", "auth_response"), ("request", "unknown"), ("fault", "fault-1"), ("request", "heartbeat"),
         ("answer", "heartbeat_response"),
     ]  # fmt: skip
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
     assert {entry.connection for entry in entries} == {1}
-    assert entries[1].text == HELLO.decode().strip()
-    assert '"<token>"' in entries[3].text
-    assert entries[4].tenant == "tenant-001"
-    assert (entries[0].transport, entries[0].address) == ("tcp", "127.0.0.1")
+    assert entries[3].text == HELLO.decode().strip()
+    assert '"<token>"' in entries[5].text
+    assert entries[6].tenant == "tenant-001"
+    assert (entries[2].transport, entries[2].address) == ("tcp", "127.0.0.1")
     text = file.read_text()
     assert token().split(".")[0] not in text
     read = [TranscriptEntry.from_json(json.loads(line)) for line in text.splitlines()]
@@ -92,7 +93,7 @@ def test_entries_as_text() -> None:
         "    0.000 #7    -                    -- connected from ::1 (tcp)",
         "    0.250 #7    a/u                  -> {}",
         "    1.500 #7    a                    !! late delay",
-        "    1.500 #7    a/u                  -- reset",
+        "    1.500 #7    a/u                  -- ended: reset",
     ]
 
 

@@ -180,7 +180,11 @@ def test_a_shared_relay_is_reset_before_each_test(run: Run) -> None:
 def test_the_transcript_is_in_the_report_of_a_failure(run: Run) -> None:
     output = run(
         """
+        import ssl
+
         import pytest
+
+        from tests.support.client import RawClient
 
         def test_fails(relay, connect):
             connect(relay).hello()
@@ -200,12 +204,22 @@ def test_the_transcript_is_in_the_report_of_a_failure(run: Run) -> None:
         def test_fails_at_a_shared_one(relay_module, connect):
             connect(relay_module).name({"type": "heartbeat"})
             assert False
+
+        def test_fails_in_the_handshake(relay):
+            with RawClient(relay.address, trust=ssl.create_default_context()) as client:
+                with pytest.raises(ssl.SSLError):
+                    client.handshake()
+            relay.transcript.wait_for("ended")
+            (failed,) = relay.transcript.failed_handshakes()
+            assert failed.type == "unknown_ca"
+            assert False
         """,
-        failed=2,
+        failed=3,
         passed=1,
         errors=1,
     )
-    assert output.count("- transcript of relay -") == 2
+    assert output.count("- transcript of relay -") == 3
+    assert "!! no TLS: the client sent the alert unknown_ca; SNI localhost" in output
     assert output.count("- transcript of relay_module -") == 1
     assert output.count('<- {"type":"hello_response"') == 2
     assert '"token":"<token>"' in output

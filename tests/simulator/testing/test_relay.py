@@ -259,8 +259,9 @@ def test_entries_are_in_order_and_without_tokens(relay: LocalRelay) -> None:
         client.name(tunnel("mine"))
     relay.transcript.wait_for("ended")
     entries = list(relay.transcript)
-    assert [entry.event for entry in entries] == ["connected", *["request", "answer"] * 3, "ended"]
-    assert len(relay.transcript) == len(entries) == 8
+    begin = ["accepted", "secured", "connected"]
+    assert [entry.event for entry in entries] == [*begin, *["request", "answer"] * 3, "ended"]
+    assert len(relay.transcript) == len(entries) == 10
     assert [entry.type for entry in relay.transcript.requests()] == ["hello", "auth", "tunnel_info"]
     (requested,) = relay.transcript.requests("tunnel_info")
     (answered,) = relay.transcript.answers("tunnel_response")

@@ -409,7 +409,7 @@ function drawSoon() {
 
 function showKept() {
   const held = $("pause").getAttribute("aria-pressed") === "true" && pending.length ? `${pending.length} more came meanwhile` : "";
-  const hidden = entries.filter((entry) => !lanes.some((lane) => lane.number === entry.connection)).length;
+  const hidden = entries.filter((entry) => entry.connection && !lanes.some((lane) => lane.number === entry.connection)).length;
   put($("kept"), [
     leftOut ? `${leftOut} earlier ones left out` : "",
     hidden ? `${hidden} of other connections not shown` : "",
@@ -421,14 +421,16 @@ function showKept() {
 function known() {
   const found = new Map();
   for (const entry of entries) {
+    if (!entry.connection) continue; // a control
     let lane = found.get(entry.connection);
     if (!lane) {
       lane = { number: entry.connection, first: 0, last: Infinity, open: false };
       found.set(entry.connection, lane);
     }
-    if (entry.event === "connected") lane.first = entry.number;
+    if (entry.event === "accepted") lane.first = entry.number;
     if (entry.event === "ended") lane.last = entry.number;
-    lane.open = lane.last === Infinity && (lane.open || entry.event !== "fault"); // a fault may strike before the first message
+    lane.open = lane.last === Infinity;
+    if (entry.event === "not_secured") lane.failed = true;
     lane.who = entry.tenant ? `${entry.tenant} / ${entry.subject}` : lane.who ?? "";
     lane.transport = entry.transport || lane.transport || "";
   }
@@ -481,7 +483,7 @@ function showLanes() {
     (head, lane) => {
       put(part(head, "who"), lane.who || "not authenticated");
       part(head, "who").title = lane.who;
-      put(part(head, "by"), [lane.transport, lane.open ? "" : "ended"].filter(Boolean).join(", "));
+      put(part(head, "by"), [lane.failed ? "no TLS" : lane.transport, lane.open ? "" : "ended"].filter(Boolean).join(", "));
     });
 }
 
@@ -495,22 +497,38 @@ function gist(entry) {
   }
 }
 
-const WAYS = { request: "client to relay", answer: "relay to client", fault: "fault", connected: "connected", ended: "ended" };
+const WAYS = { request: "client to relay", answer: "relay to client", sent: "relay to client", unread: "client to relay, not read",
+  fault: "fault", accepted: "accepted", secured: "TLS", not_secured: "failed handshake", connected: "connected", ended: "ended",
+  control: "control" };
+
+// The name of an entry in the exchange, and what distinguishes it from others.
+const SHOWN = {
+  request: (entry) => [entry.type, gist(entry)],
+  answer: (entry) => [entry.type, gist(entry)],
+  sent: (entry) => [`sent: ${entry.type}`, entry.text ? gist(entry) : "nothing"],
+  unread: (entry) => ["not read:", entry.text.slice(0, 80)],
+  fault: (entry) => [entry.text.split(" at ")[0], entry.type],
+  accepted: (entry) => ["accepted", entry.address],
+  secured: (entry) => [entry.type, entry.text.split(";")[0]],
+  not_secured: (entry) => ["no TLS:", entry.text],
+  ended: (entry) => [`ended: ${entry.type}`, entry.by && `by the ${entry.by}`],
+  control: (entry) => [entry.type, entry.text.slice(0, 80)],
+};
 
 function row(entry) {
   const beat = entry.type.startsWith("heartbeat") && ["request", "answer"].includes(entry.event);
-  const place = lanes.findIndex((lane) => lane.number === entry.connection);
-  if (place < 0 || (beat && !$("heartbeats").checked)) return null;
-  const said = entry.event === "request" || entry.event === "answer";
-  const name = { connected: "", fault: entry.text.split(" at ")[0] }[entry.event] ?? entry.type;
-  const more = said ? gist(entry) : { connected: entry.address, fault: entry.type }[entry.event] ?? "";
-  const wrong = entry.event === "answer" && (entry.type === "error" || more === "not JSON");
+  const control = entry.event === "control";
+  const place = control ? 0 : lanes.findIndex((lane) => lane.number === entry.connection);
+  // The head of a lane shows the transport.
+  if (place < 0 || entry.event === "connected" || (beat && !$("heartbeats").checked)) return null;
+  const [name, more] = SHOWN[entry.event](entry);
+  const wrong = entry.event === "not_secured" || (entry.event === "answer" && (entry.type === "error" || more === "not JSON"));
   const button = make("button", { type: "button", tabindex: -1, class: `arrow ${entry.event} ${wrong ? "wrong" : ""}`,
-    "aria-label": `${moment(entry.time)}, connection ${entry.connection}, ${WAYS[entry.event]}: ${name} ${more}`,
+    "aria-label": `${moment(entry.time)}, ${control ? "" : `connection ${entry.connection}, `}${WAYS[entry.event]}: ${name} ${more}`,
     onclick: () => showText(entry) },
-  make("span", { class: "label" }, { connected: "connected", ended: `ended: ${name}` }[entry.event] ?? name, " ", make("i", {}, more)),
+  make("span", { class: "label" }, name, " ", make("i", {}, more)),
   make("span", { class: "line" }));
-  button.style.gridColumn = place + 2;
+  button.style.gridColumn = control ? "2 / -1" : place + 2;
   const lifelines = lanes.map((lane, at) => {
     const life = make("span", { class: `life ${entry.number < lane.first || entry.number > lane.last ? "none" :
       entry.number === lane.first ? "begin" : entry.number === lane.last ? "end" : ""}` });
@@ -531,8 +549,11 @@ function showText(entry) {
   put($("detail-title"), `${WAYS[entry.event]}: ${entry.type}`);
   const when = new Date(entry.time * 1000).toISOString();
   const who = entry.tenant ? `, ${entry.tenant} / ${entry.subject}` : "";
-  put($("detail-about"), `Entry ${entry.number}, ${when}, connection ${entry.connection}${who}`);
-  put($("raw"), entry.text || `${entry.type} ${entry.address}`);
+  const about = entry.connection ? `connection ${entry.connection}${who}` : "the whole relay";
+  const answer = entries.find((each) => each.number === entry.of);
+  const decided = answer ? `, decided at ${moment(answer.time)}` : "";
+  put($("detail-about"), `Entry ${entry.number}, ${when}, ${about}${decided}`);
+  put($("raw"), entry.text || [entry.type, entry.by && `by the ${entry.by}`, entry.address].filter(Boolean).join(" "));
   let read = "";
   try {
     read = JSON.stringify(JSON.parse(entry.text), null, 2);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 
 import pytest
 from selenium.webdriver import Keys
@@ -15,6 +17,7 @@ from cbspec_simulator.testing.thread import LoopThread
 from tests.simulator.control.page import screenshots
 from tests.simulator.control.page.browser import Browser
 from tests.simulator.control.page.conftest import Talk
+from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO, tunnel
 
 
@@ -27,19 +30,26 @@ def test_traffic_is_shown_live(browser: Browser, loop: LoopThread, relay: Simula
     browser.go(url(relay))
     browser.until("!document.getElementById('empty').hidden")
     wire = talk(relay, tunnel("tunnel_001"), BEAT)
-    greeting = ["connected 127.0.0.1", "hello", "hello_response", "auth", "auth_response user123"]
+    greeting = [
+        "accepted 127.0.0.1",
+        "TLSv1.3 TLS_AES_256_GCM_SHA384",
+        "hello",
+        "hello_response",
+        "auth",
+        "auth_response user123",
+    ]
     tunnels = ["tunnel_info tunnel_001", "tunnel_response tunnel_001"]
-    assert browser.until_arrows(9) == [*greeting, *tunnels, "heartbeat", "heartbeat_response"]
+    assert browser.until_arrows(10) == [*greeting, *tunnels, "heartbeat", "heartbeat_response"]
     browser.until_text("#connections", "tcp from 127.0.0.1 · authenticated · 1 tunnel: tunnel_001")
     assert browser.text("#lanes strong + .who") == "tenant-001 / user123"
     browser.click("#pause")
     wire.ask(BEAT)
     browser.until_text("#kept", "2 more")
-    browser.until_arrows(9)
+    browser.until_arrows(10)
     browser.click("#pause")
-    browser.until_arrows(11)
+    browser.until_arrows(12)
     browser.click("#heartbeats")
-    browser.until_arrows(7)
+    browser.until_arrows(8)
     wire.socket.close()
     browser.until("document.querySelector('.arrow.ended')")
     browser.until("document.getElementById('no-connections').hidden === false")
@@ -51,9 +61,9 @@ def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
 ) -> None:
     talk(relay, tunnel("tunnel_001"), tunnel(remote_port=0))
     browser.go(url(relay))
-    browser.until_arrows(9)
+    browser.until_arrows(10)
     assert browser.text(".arrow.wrong").strip() == "error invalid_tunnel_info"
-    browser.click(".arrow", 3)
+    browser.click(".arrow", 4)
     assert '"auth"' in browser.text("#raw")
     assert not has_token(browser.text("#detail"))
     browser.press(Keys.ESCAPE)
@@ -69,7 +79,7 @@ def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
     browser.until("document.getElementById('detail').hidden")
     assert "tunnel_response" in browser.focused()
     browser.press(Keys.HOME)
-    assert "connected" in browser.focused()
+    assert "accepted" in browser.focused()
 
 
 def test_a_fault_is_added_and_removed_by_the_keyboard(browser: Browser, relay: Simulator, talk: Talk) -> None:
@@ -88,7 +98,7 @@ def test_a_fault_is_added_and_removed_by_the_keyboard(browser: Browser, relay: S
     assert relay.controls.fault("fault-1")["when"] == {"message": "tunnel_info", "nth": 2}
 
     talk(relay, tunnel("1"), tunnel("2"), tunnel("3"))
-    assert browser.until_arrows(12)[8:11] == ["error fault-1", "error data_transfer_failed", "tunnel_info 3"]
+    assert browser.until_arrows(14)[10:13] == ["error fault-1", "error data_transfer_failed", "tunnel_info 3"]
     browser.until_text("#faults .strikes", "1 strike")
     browser.until_text("#faults .matched", "of 3")
 
@@ -171,6 +181,37 @@ def test_the_controls_of_the_relay(browser: Browser, loop: LoopThread, relay: Si
     browser.until(state.format("serving", "false"))
 
 
+def test_connections_without_messages_are_shown(browser: Browser, loop: LoopThread, relay: Simulator) -> None:
+    browser.go(url(relay))
+    with socket.create_connection(relay.address) as plain:
+        plain.sendall(b'{"type":"auth","token":"eyJhbGciOiJub25lIn0')
+        plain.shutdown(socket.SHUT_WR)
+        browser.until("document.querySelector('.arrow.not_secured')")
+    rejected = RawClient(relay.address, trust=ssl.create_default_context())
+    with rejected, pytest.raises(ssl.SSLCertVerificationError):
+        rejected.handshake()
+    browser.until("document.querySelectorAll('.arrow.not_secured').length === 2")
+    browser.until("document.querySelectorAll('.arrow.ended').length === 2")
+    plain_text, alert = browser.js(
+        "[...document.querySelectorAll('.arrow.not_secured')].map((each) => each.textContent)"
+    )
+    assert "the client sent plain text instead of TLS" in plain_text
+    assert '"token":"<token>"' in plain_text
+    assert "the client sent the alert unknown_ca" in alert
+    browser.until("document.querySelector('.arrow.ended').textContent.includes('by the relay')")
+    assert browser.js("[...document.querySelectorAll('.by')].map((each) => each.textContent)") == ["no TLS, ended"] * 2
+    with socket.create_connection(relay.address):  # sends nothing
+        browser.until("document.querySelectorAll('.arrow.accepted').length === 3")
+    browser.until("document.querySelectorAll('.arrow.ended').length === 3")
+    loop.call(lambda: relay.controls.add_fault({"kind": "hold", "name": "late", "when": {"message": "hello_response"}}))
+    browser.until_text(".arrow.control", "add ")
+    with RawClient(relay.address).handshake() as held:
+        held.send(HELLO)
+        browser.until_text("#faults .strikes", "1 strike")
+        loop.call(lambda: relay.controls.remove_fault("late"))
+        browser.until_text(".arrow.sent", "sent: hello_response")
+
+
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 
 
@@ -182,7 +223,7 @@ def test_hostile_text_stays_text(browser: Browser, loop: LoopThread, relay: Simu
     browser.until("document.querySelectorAll('.arrow').length >= 10")
     browser.until_text("#connections", HOSTILE)
     browser.until_text("#faults", HOSTILE)
-    for arrow in (*range(browser.js("document.querySelectorAll('.arrow').length")), 5):
+    for arrow in (*range(browser.js("document.querySelectorAll('.arrow').length")), 7):
         browser.click(".arrow", arrow)
     assert HOSTILE in browser.text("#raw")
     assert browser.js("document.querySelectorAll('img, body script').length") == 0
@@ -198,7 +239,7 @@ def test_memory_is_bounded(browser: Browser, loop: LoopThread, relay: Simulator,
     relay.controls.add_fault({"kind": "oversize", "bytes": 50_000, "when": {"message": "tunnel_response"}})
     browser.go(url(relay))
     wire = talk(relay, tunnel("t"), *[BEAT] * 300)
-    browser.until_text("#kept", "208 earlier")
+    browser.until_text("#kept", "211 earlier")
     browser.until_arrows(400)
     browser.click("#clear")
     wire.ask(tunnel("u"))
@@ -216,7 +257,7 @@ def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator,
     browser.until("document.querySelector('[aria-label=\"Show connection 2\"]')")
     browser.click('[aria-label="Show connection 2"]')
     browser.until("document.querySelectorAll('#lanes strong').length === 1")
-    assert browser.until_arrows(7)[5:] == ["tunnel_info of-2", "tunnel_response of-2"]
+    assert browser.until_arrows(8)[6:] == ["tunnel_info of-2", "tunnel_response of-2"]
 
 
 def test_the_page_reconnects_to_its_relay_or_to_another(
@@ -229,13 +270,13 @@ def test_the_page_reconnects_to_its_relay_or_to_another(
     port = int(server.url.rpartition(":")[2])
     browser.go(server.url)
     wire = talk(relay)
-    browser.until_arrows(5)
+    browser.until_arrows(6)
     loop.run(server.close())
     browser.until_text("#state", "not reachable")
     wire.ask(BEAT)
     server = loop.run(serve(relay, port))
     browser.until_text("#said", "The relay is reachable again.")
-    browser.until_arrows(7)
+    browser.until_arrows(8)
     assert browser.text("#kept") == ""
     loop.run(server.close())
     browser.until_text("#state", "not reachable")
@@ -244,7 +285,7 @@ def test_the_page_reconnects_to_its_relay_or_to_another(
     server = loop.run(serve(other, port))
     browser.until_text("#said", "nother relay")
     talk(other, tunnel("anew"))
-    assert browser.until_arrows(7)[-1] == "tunnel_response anew"
+    assert browser.until_arrows(8)[-1] == "tunnel_response anew"
     assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
     browser.leave()
     for each in (server, other):
@@ -262,7 +303,7 @@ def test_the_token_stays_in_the_tab(browser: Browser, loop: LoopThread, talk: Ta
         browser.press(Keys.ESCAPE, "let-me-in", Keys.ENTER)
         browser.until("document.querySelector('.state.serving')")
         talk(simulator)
-        browser.until_arrows(5)
+        browser.until_arrows(6)
         assert browser.js("Object.values(sessionStorage)") == ["let-me-in"]
         assert browser.js("[localStorage.length, document.cookie, location.href]") == [0, "", f"{url(simulator)}/"]
         assert "let-me-in" not in browser.js("document.documentElement.outerHTML")
