@@ -15,7 +15,6 @@ import re
 import sys
 import time
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +24,11 @@ from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import ProfileError, from_mapping
 from cbspec.profile.target import IssuerSettings
 from cbspec.protocol import strictjson
-from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
+from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, by_name
 from cbspec.tokens.jwks import key_id, public_jwk
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import ALGORITHMS, OF_KEY_PAIRS, PublicKey, new_pair
 
-_KINDS: Final = {forgery.name: forgery for forgery in FORGERIES}
 _TENANTS: Final = [tenant.id for tenant in DEVELOPMENT_TENANTS]
 _KEYS: Final = ("secret_env", "secret_file", "key_file")
 _TOKEN_OPTIONS: Final = (
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     if task is not None:
         _reject_token_options(task, args)
     if args.list_bad:
-        width = max(map(len, _KINDS))
+        width = max(len(forgery.name) for forgery in FORGERIES)
         print("\n".join(f"{each.name.ljust(width)}  {each.requirement}  {each.sentence}" for each in FORGERIES))
     elif args.jwks:
         print(json.dumps({"keys": [_published(path, args) for path in args.jwks]}, indent=2))
@@ -156,11 +154,10 @@ def _option(name: str) -> str:
 
 
 def _forgery(name: str) -> Forgery:
-    if name not in _KINDS:
-        near = get_close_matches(name, _KINDS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "--list-bad lists them"
-        raise CommandError(f"--bad {name}: no such kind; {hint}")
-    return _KINDS[name]
+    try:
+        return by_name(name)
+    except ValueError as error:
+        raise CommandError(f"--bad {name}: {error}") from None
 
 
 def _published(path: Path, args: argparse.Namespace) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from enum import Enum
 from typing import Final
 
@@ -534,7 +535,18 @@ FORGERIES: Final[tuple[Forgery, ...]] = tuple(
 )
 """Every forgery, in the order of the requirements."""
 
+_NAMED: Final = {forgery.name: forgery for forgery in FORGERIES}
+
 
 def by_requirement(requirement: str) -> tuple[Forgery, ...]:
     """Return the forgeries that a requirement demands to refuse."""
     return tuple(forgery for forgery in FORGERIES if forgery.requirement == requirement)
+
+
+def by_name(name: str) -> Forgery:
+    """Return the forgery with this name. Raises ValueError, with similar names."""
+    if name not in _NAMED:
+        near = get_close_matches(name, _NAMED, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "cbspec token --list-bad lists them"
+        raise ValueError(f"no such kind; {hint}")
+    return _NAMED[name]

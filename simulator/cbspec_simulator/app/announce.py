@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import Tenant
-from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
+from cbspec_simulator.control.minting import valid_tokens
+from cbspec_simulator.settings.issuing import secret_source
 
 _DAY: Final = 86_400
 _TRANSPORTS: Final = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}
 
 
 def announce(simulator: Simulator, deployment: Deployment | None, args: argparse.Namespace) -> None:
-    """Print the relay's address and how to use it; `args` are the command's."""
+    """Print the relay's address and how to use it; `args` are the command's.
+
+    Raises ConfigError if no tokens can be minted with the configured signing key.
+    """
     facts = _facts(simulator, deployment, args.profile_out)
     print(json.dumps(facts) if args.json else "\n".join(_text(facts, args)), flush=True)
 
@@ -40,6 +42,8 @@ def _facts(simulator: Simulator, deployment: Deployment | None, profile: Path | 
             "tokens": simulator.config.tokens.development,
         },
         "profile": str(profile.absolute()) if profile else None,
+        "token_secret": secret_source(simulator.config.tokens),
+        "tokens": _tokens(simulator),
         "tenants": [asdict(_with_scope(tenant)) for tenant in simulator.config.tenants],
         "metrics": simulator.metrics_url,
         "control": simulator.control_url,
@@ -90,11 +94,17 @@ def _limits(tenant: dict[str, Any]) -> str:
     return ", ".join(filter(None, parts)) or "no limits"
 
 
+def _tokens(simulator: Simulator) -> dict[str, str]:
+    """Return a token of each tenant, or none if the relay has public keys only. Raises ConfigError for a wrong key."""
+    tokens = simulator.config.tokens
+    if tokens.source() is not None and tokens.signing_key_file is None:
+        return {}
+    return valid_tokens(simulator.relay, simulator.clock.epoch, _DAY)
+
+
 def _token(facts: dict[str, Any]) -> tuple[str, str] | None:
     """Return the first active tenant and a token of it if the development secret, which is public, verifies tokens."""
     active = [tenant["id"] for tenant in facts["tenants"] if tenant["active"]]
     if not facts["development"]["tokens"] or not active:
         return None
-    now = int(time.time())
-    claims = {"sub": "user123", "tenant_id": active[0], "iat": now, "exp": now + _DAY}
-    return active[0], mint(SigningKey.hmac(DEVELOPMENT_SECRET), claims)
+    return active[0], facts["tokens"][active[0]]

@@ -28,6 +28,7 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError
+from cbspec_simulator.settings.issuing import issuer_settings
 
 if TYPE_CHECKING:
     from cbspec_simulator.control.server import ControlServer
@@ -216,30 +217,16 @@ class Simulator:
         return target.Profile(
             target=target.TargetSettings(address=endpoint, source_addresses=own),
             tls=target.TlsSettings(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
-            tokens=self._minting(),
+            tokens=issuer_settings(config.tokens, self.relay.keyring),
             tenants=config.tenants,
             relay=target.RelayCapabilities(config.relay.connection_limit, config.relay.buffer_pool),
             remote=target.RemoteEnds(reachable=endpoint, dialled=config.relay.probe),
             metrics=target.MetricsEndpoint(self.metrics_url),
         )
 
-    def _minting(self) -> target.IssuerSettings:
-        tokens, keyring = self.config.tokens, self.relay.keyring
-        if keyring is None:
-            return target.IssuerSettings(
-                secret=tokens.secret, key_file=tokens.key_file, development=tokens.development, claims=tokens.claims()
-            )
-        key = tokens.signing_key()
-        if key is None:
-            raise ConfigError("[tokens] signing_key_file: is needed for a profile, or the suite couldn't mint tokens")
-        public = keyring.keys.holding(key)
-        if public is None:
-            raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
-        return target.IssuerSettings(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
-
     def _contexts_of(self, config: Config) -> Contexts:
         certificate = config.certificate
-        names = dict.fromkeys((*_NAMES, config.listen.host))
+        names = dict.fromkeys((*_NAMES, config.listen.host, *config.names))
         try:
             return Contexts(certificate, self._behaviour, names)
         except (OSError, ssl.SSLError) as error:

@@ -14,7 +14,7 @@ from cbspec.profile.identity import IdentityError
 from cbspec_simulator.app.announce import announce
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment, write_profile
-from cbspec_simulator.app.life import live
+from cbspec_simulator.app.life import Lifetime, live
 from cbspec_simulator.app.options import TRANSPORTS, configure
 from cbspec_simulator.observe import log
 from cbspec_simulator.relay.behaviour import Behaviour
@@ -27,7 +27,7 @@ __all__ = ["configure", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code."""
+    """Serve until a signal or an option ends the relay; return the exit code."""
     lists: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
         "scenarios": scenarios,
         "deviations": lambda: ((item.id, item.requirement, item.sentence) for item in PERSONAS.values()),
@@ -76,6 +76,7 @@ def _config(args: argparse.Namespace) -> Config:
         config,
         listen=replace(config.listen, **named),
         development=config.development or args.development,
+        names=(*config.names, *args.name),
         control=replace(config.control, port=args.control) if args.control is not None else config.control,
         seed=config.seed if args.seed is None else args.seed,
     )
@@ -83,9 +84,8 @@ def _config(args: argparse.Namespace) -> Config:
         secret = os.environ.get(args.secret_env)
         if not secret:
             raise ConfigError(f"--secret-env: the environment variable {args.secret_env} is not set or empty")
-        config = replace(
-            config, tokens=replace(config.tokens, secret=secret, key_file=None, jwks_file=None, jwks_url=None)
-        )
+        tokens = replace(config.tokens, secret=secret, secret_env=args.secret_env)
+        config = replace(config, tokens=replace(tokens, key_file=None, jwks_file=None, jwks_url=None))
     config.check()
     return config
 
@@ -95,11 +95,12 @@ def _serve(args: argparse.Namespace) -> None:
         return _config(args)
 
     config = read()
+    life = Lifetime(args.grace, args.max_time, with_parent=args.exit_with_parent)
     ids = (*TRANSPORTS[args.transport], *args.variant, *args.open_point, *args.deviation)
     behaviour = varied(Behaviour(), *ids)
     if args.profile_out is None:
         simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
-        asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), args.grace))
+        asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), life))
         return
     deployment = Deployment(config, behaviour, transcript=args.transcript)
 
@@ -107,4 +108,4 @@ def _serve(args: argparse.Namespace) -> None:
         write_profile(deployment.profile(), args.profile_out)
         announce(deployment.main, deployment, args)
 
-    asyncio.run(live(deployment, read, ready, args.grace))
+    asyncio.run(live(deployment, read, ready, life))

@@ -1,13 +1,20 @@
-"""The life cycle of a relay's process: SIGTERM drains the relay, SIGINT ends it, SIGHUP reloads its files."""
+"""The life cycle of a relay's process: SIGTERM drains the relay, SIGINT ends it, SIGHUP reloads its files.
+
+A time limit or the end of the parent process ends it, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
+import os
 import signal
+import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from cbspec.descriptors import raise_limit
@@ -17,7 +24,22 @@ from cbspec_simulator.settings.config import Config, ConfigError
 
 log = logging.getLogger("simulator")
 
+_CHUNK: Final = 65_536  # bytes of standard input
 _THRESHOLD: Final = 5_000  # objects; Python's default of 700 causes many useless collections a second under load
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """When a relay's process ends, besides SIGINT.
+
+    `grace` is the time in seconds that open connections have after SIGTERM, and `max_time` the longest life of the
+    relay in seconds (None: no limit). With `with_parent`, the end of standard input ends the relay: the parent process
+    holds its other end open, and the system closes it if the parent ends in any way.
+    """
+
+    grace: float
+    max_time: float | None = None
+    with_parent: bool = False
 
 
 @contextmanager
@@ -34,14 +56,16 @@ def _rare_collections() -> Iterator[None]:
 
 
 async def live(
-    served: Simulator | Deployment, read: Callable[[], Config], ready: Callable[[], None], grace: float
+    served: Simulator | Deployment, read: Callable[[], Config], ready: Callable[[], None], lifetime: Lifetime
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called once the relay listens.
+    """Serve until SIGINT, SIGTERM or the end of `lifetime`; `ready` is called once the relay listens.
 
-    After SIGTERM, new work is refused, and open connections have `grace` seconds to end; a second SIGTERM or a SIGINT
+    After SIGTERM, new work is refused, and open connections have a time to end; a second SIGTERM or any other reason
     ends them at once. SIGHUP calls `read` and applies the configuration without closing a connection; if it can't be
-    used, the old one stays in force.
+    used, the old one stays in force. Raises ConfigError if standard input can't show the end of the parent.
     """
+    if lifetime.with_parent:
+        _check_input()
     loop = asyncio.get_running_loop()
     drain, end = asyncio.Event(), asyncio.Event()
 
@@ -68,12 +92,58 @@ async def live(
         loop.add_signal_handler(signal.SIGHUP, reload)
         stack.enter_context(_rare_collections())
         raise_limit()
+        stack.enter_context(_ending(lifetime, interrupt))
         ready()
         await drain.wait()
         if not end.is_set():
-            log.info("draining", extra={"grace": grace})
+            log.info("draining", extra={"grace": lifetime.grace})
             ended = loop.create_task(end.wait())
-            drained = loop.create_task(served.drain(grace))
+            drained = loop.create_task(served.drain(lifetime.grace))
             await asyncio.wait((ended, drained), return_when=asyncio.FIRST_COMPLETED)
             for task in (ended, drained):
                 task.cancel()
+
+
+def _check_input() -> None:
+    """Raise ConfigError unless the process at the other end of standard input can hold it open."""
+    try:
+        mode = os.fstat(sys.__stdin__.fileno()).st_mode if sys.__stdin__ is not None else 0
+    except (OSError, ValueError):
+        mode = 0
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(0)):
+        raise ConfigError(
+            "--exit-with-parent: standard input must be a pipe that the parent process holds open, "
+            f"and it is {'a file or device' if mode else 'closed'}"
+        )
+
+
+@contextmanager
+def _ending(lifetime: Lifetime, end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` when the time is over or standard input reaches end of file, if `lifetime` says so."""
+    loop = asyncio.get_running_loop()
+
+    def expire() -> None:
+        log.warning("the time limit ends the relay (--max-time %g)", lifetime.max_time)
+        end()
+
+    def look() -> None:
+        # Read only when there is something to read, so that standard input needs no change of its mode.
+        try:
+            data = os.read(0, _CHUNK)
+        except OSError:  # the other end of a socket was reset, or of a terminal closed
+            data = b""
+        if not data:
+            log.info("standard input is at its end")
+            loop.remove_reader(0)
+            end()
+
+    if lifetime.with_parent:
+        loop.add_reader(0, look)
+    timer = None if lifetime.max_time is None else loop.call_later(lifetime.max_time, expire)
+    try:
+        yield
+    finally:
+        if lifetime.with_parent:
+            loop.remove_reader(0)
+        if timer is not None:
+            timer.cancel()

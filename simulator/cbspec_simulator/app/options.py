@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from cbspec.documents import option_type
-from cbspec_simulator.base.values import Natural, Port
+from cbspec_simulator.base.values import Natural, Port, host_name
 from cbspec_simulator.observe import log
 
 CONTROL_PORT: Final = 8081
@@ -31,6 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--host", help="address to listen on (default: 127.0.0.1)")
     add("--port", type=port, help="port to listen on, 0 for a free one (default: 8080)")
     add("--transport", choices=TRANSPORTS, default="both", help="transports to offer (default: both)")
+    add(
+        "--name",
+        type=_host_name,
+        action="append",
+        default=[],
+        help="additional name or address in the development certificate, such as a container's (can be repeated)",
+    )
     add("--secret-env", metavar="NAME", help="environment variable with the secret of the tokens (HS256)")
     add("--development", action="store_true", help="allow the development identity on addresses that aren't loopback")
     add(
@@ -45,6 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=5.0,
         metavar="SECONDS",
         help="time for open connections to end after SIGTERM (default: 5)",
+    )
+    add("--max-time", type=seconds, metavar="SECONDS", help="end after this time (default: no limit)")
+    add(
+        "--exit-with-parent",
+        action="store_true",
+        help="end when standard input, a pipe that the parent process holds open, reaches end of file",
     )
 
     add = parser.add_argument_group("faults, and relays that violate the specification or differ").add_argument
@@ -77,3 +90,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         (("open-points",), "the choices on points that the specification leaves open"),
     ):
         add(*(f"--list-{name}" for name in names), action="store_true", help=f"list {listed}, and exit")
+
+
+def _host_name(text: str) -> str:
+    try:
+        return host_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from cbspec.documents import INVALID, Converted, Place
+from cbspec.documents import INVALID, Converted, Place, parsed
 from cbspec.documents import DocumentReader as Reader
 
 _MAX_PORT: Final = 65_535
+_MAX_HOST: Final = 253
+_LABEL: Final = r"(?!-)(?!..--)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOST: Final = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*", re.ASCII)
 
 Name = Annotated[
     str,
@@ -24,6 +29,20 @@ Natural = Annotated[int, Meta(ge=0)]
 Delay = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 JsonObject = Annotated[Mapping[str, Any], Meta(title="a JSON object")]
+
+
+def host_name(text: str) -> str:
+    """Return a DNS name or an IP address for a certificate; ValueError gives the reason."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if len(text) > _MAX_HOST or not _HOST.fullmatch(text):
+            allowed = "a DNS name of letters, digits, hyphens and dots, or an IP address"
+            raise ValueError(f"must be {allowed}, not {text!r:.60}") from None
+    return text
+
+
+HostName = Annotated[str, parsed(host_name)]
 
 
 def one_of(*words: str) -> Any:  # noqa: ANN401 - a type

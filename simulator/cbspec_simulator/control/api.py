@@ -16,8 +16,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from cbspec.documents import json_schema
 from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.control.guard import Guard
+from cbspec_simulator.control.minting import TokenRequest
 from cbspec_simulator.control.page.routes import FILES, add_page
 from cbspec_simulator.control.streams import Streams
 from cbspec_simulator.faults.kind import ConnectionEnd
@@ -38,7 +40,13 @@ _EXAMPLES: Any = {
     "slow": {"summary": "All messages are delayed", "value": {"kind": "latency", "seconds": 0.3, "jitter": 0.1}},
 }
 
+_TOKENS: Any = {
+    "valid": {"summary": "A token that is valid for a minute", "value": {"tenant": "tenant-001", "lifetime": 60}},
+    "bad": {"summary": "A token that the relay must refuse", "value": {"bad": "expired-11-minutes"}},
+}
+
 FaultBody = Annotated[Object, Body(openapi_examples=_EXAMPLES, json_schema_extra=fault_schema())]
+TokenBody = Annotated[Object, Body(openapi_examples=_TOKENS, json_schema_extra=json_schema(TokenRequest))]
 Limits = Annotated[Object, Body(examples=[{"buffer_pool": 2}])]
 Changes = Annotated[Object, Body(examples=[{"tunnel_limit": 1}])]
 By = Annotated[Object, Body(examples=[{"seconds": 3600}])]
@@ -99,11 +107,15 @@ def _in_loop(control: Callable[..., object]) -> Callable[..., Awaitable[object]]
 
 
 def _add_changes(api: FastAPI, controls: Controls) -> None:
-    """Add the other operations on faults, limits and the clock."""
+    """Add the other operations on faults, tokens, limits and the clock."""
 
     @api.post("/faults", status_code=201, tags=["faults"], summary="Add a fault")
     async def add_fault(data: FaultBody) -> Object:
         return controls.add_fault(data)
+
+    @api.post("/tokens", status_code=201, tags=["tokens"], summary="Mint a valid or a bad token")
+    async def mint(data: TokenBody) -> Object:
+        return controls.mint(data)
 
     @api.get("/health", tags=["relay"], summary="State and counts of the relay")
     async def health() -> Object:

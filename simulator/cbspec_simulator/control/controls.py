@@ -14,6 +14,7 @@ from cbspec.redact import redact
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.steps import TENANT_CONNECTIONS
+from cbspec_simulator.control.minting import mint_token
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
@@ -130,6 +131,13 @@ class Controls:
         self._relay.put_tenant(replace(tenant, **_changes(Tenant, changes, id=tenant_id)))
         self._tell("tenant", json.dumps({"id": tenant_id, **changes}))
         return self._tenant(tenant_id)
+
+    def mint(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Mint a valid or a bad token (`minting.TokenRequest`), and return it with its description."""
+        try:
+            return mint_token(data, self._relay, self._simulator.clock.epoch)
+        except ValueError as error:
+            raise ControlError(str(error)) from None
 
     def advance(self, seconds: object) -> dict[str, Any]:
         """Move the simulator's clock forward, and return the time."""

@@ -14,7 +14,7 @@ from cbspec.protocol.messages import HelloResponse
 from cbspec.protocol.strictjson import MAX_DEPTH
 from cbspec.tokens.jwks import KeySet
 from cbspec.tokens.jwt import SigningKey
-from cbspec_simulator.base.values import Delay, Natural, Port
+from cbspec_simulator.base.values import Delay, HostName, Natural, Port
 from cbspec_simulator.faults.fault import Fault, FaultTable
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Source
@@ -44,7 +44,8 @@ class Certificate:
 class TokenSettings:
     """How tokens are verified: with a secret, a key file or a JWKS; without any of them, with the development secret.
 
-    `leeway` and `jwks_max_age` are in seconds. Only the suite uses `signing_key_file`, to sign tokens.
+    `leeway` and `jwks_max_age` are in seconds. `secret_env` only says where `secret` comes from. The relay itself needs
+    no `signing_key_file`: tokens for clients and for the suite are signed with it.
     """
 
     secret: Annotated[Text | None, says("secret of the tokens (HS256)")] = field(default=None, repr=False)
@@ -57,7 +58,10 @@ class TokenSettings:
     jwks_max_age: Annotated[
         Seconds, says("longest age in seconds of the keys of jwks_url; they are also fetched for an unknown key id")
     ] = 300.0
-    signing_key_file: Annotated[Path | None, says("PEM file with a private key for the suite (--profile-out)")] = None
+    signing_key_file: Annotated[
+        Path | None, says("PEM file with a private key, to sign tokens for clients and the suite")
+    ] = None
+    secret_env: Annotated[Text | None, says("environment variable with the secret")] = None
 
     @property
     def development(self) -> bool:
@@ -198,12 +202,14 @@ class TimelineEntry:
 class Config:
     """The whole configuration.
 
-    `development` allows the development identity on an address that isn't loopback. `faults` are active from the start,
+    `names` are additional names in the development certificate. `development` allows the development identity on an
+    address that isn't loopback. `faults` are active from the start,
     `seed` determines their random choices, and `timeline` has later actions.
     """
 
     listen: Listen = Listen()
     certificate: Certificate | None = None
+    names: tuple[HostName, ...] = ()
     tokens: TokenSettings = TokenSettings()
     tenants: tuple[Tenant, ...] = DEVELOPMENT_TENANTS
     relay: RelaySettings = RelaySettings()
@@ -216,7 +222,14 @@ class Config:
     seed: int = 0
 
     def check(self) -> None:
-        """Raise ConfigError if the development identity would be used on an address that isn't loopback."""
+        """Raise ConfigError if the development identity would be used on an address that isn't loopback.
+
+        The same holds for names for a development certificate that isn't used.
+        """
+        if self.names and self.certificate is not None:
+            raise ConfigError(
+                "[tls] names (--name): the certificate of [tls] chain has its own names; remove one of them"
+            )
         if is_loopback(self.listen.host) or self.development:
             return
         missing = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,7 +22,7 @@ from cbspec.documents import (
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.reading import finishes as profile_finishes
 from cbspec.profile.target import Tenant
-from cbspec_simulator.base.values import Natural, Port
+from cbspec_simulator.base.values import HostName, Natural, Port
 from cbspec_simulator.faults.fault import FaultTable
 from cbspec_simulator.settings.config import (
     Certificate,
@@ -47,17 +47,13 @@ class CertificateTable:
 
     chain: Annotated[Path | None, says("PEM file with the certificate (if absent: one of the development CA)")] = None
     key: Annotated[Path | None, says("PEM file with the certificate's key, if it isn't in the same file")] = None
+    names: Annotated[
+        tuple[HostName, ...], says("additional names and addresses in the certificate of the development CA")
+    ] = ()
 
     def __post_init__(self) -> None:
         if self.key and not self.chain:
             raise ValueError("lacks chain, the PEM file with the certificate")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenTable(TokenSettings):
-    """The table `tokens`, in which the secret can be in the environment."""
-
-    secret_env: Annotated[Text | None, says("environment variable with the secret")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ class ConfigDocument:
 
     listen: Listen = field(default=Listen())
     tls: CertificateTable = field(default=CertificateTable())
-    tokens: TokenTable = field(default=TokenTable())
+    tokens: TokenSettings = field(default=TokenSettings())
     tenants: Annotated[
         tuple[Tenant, ...],
         says("the relay's tenants (if absent: the development tenants)", title="an array of tables, [[tenants]]"),
@@ -132,7 +128,7 @@ def load_config(*sources: str | Path | Mapping[str, Any]) -> Config:
 def _read(data: Mapping[str, Any]) -> Config:
     finish: Mapping[type, Finish] = {
         Tenant: profile_finishes()[Tenant],
-        TokenTable: _finish_tokens,
+        TokenSettings: _finish_tokens,
         ControlTable: _finish_control,
         ConfigDocument: _finish,
     }
@@ -165,16 +161,15 @@ def _overridden(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str,
     return made
 
 
-def _finish_tokens(table: TokenTable, place: Place, reader: DocumentReader) -> TokenSettings:
+def _finish_tokens(table: TokenSettings, place: Place, reader: DocumentReader) -> TokenSettings:
     given = [key for key in KEY_SOURCES if getattr(table, key) is not None]
     if len(given) > 1:
         reader.report(place, f"{' and '.join(given)} exclude each other; keep one")
     if table.signing_key_file and not (table.jwks_file or table.jwks_url):
         reader.report((*place, "signing_key_file"), "needs jwks_file or jwks_url")
-    values = {item.name: getattr(table, item.name) for item in fields(TokenSettings)}
+    tokens = table
     if table.secret_env:
-        values["secret"] = reader.variable((*place, "secret_env"), table.secret_env)
-    tokens = TokenSettings(**values)
+        tokens = replace(table, secret=reader.variable((*place, "secret_env"), table.secret_env))
     key = given[0] if given else "secret"
     with reader.blaming((*place, key), table.key_file or table.jwks_file):
         tokens.check_keys()
@@ -197,4 +192,4 @@ def _finish(document: ConfigDocument, place: Place, reader: DocumentReader) -> C
     given = {item.name: getattr(document, item.name) for item in fields(document)}
     given = {item.name: given[item.name] for item in fields(document) if given[item.name] is not item.default}
     tls = given.pop("tls", CertificateTable())
-    return Config(**given, certificate=Certificate(tls.chain, tls.key) if tls.chain else None)
+    return Config(**given, certificate=Certificate(tls.chain, tls.key) if tls.chain else None, names=tls.names)

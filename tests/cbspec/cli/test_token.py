@@ -140,7 +140,7 @@ def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monk
         ("--claim", "x=1e999"): "cbspec: this token can't be minted: ",
         ("--tenant", ""): "argument --tenant: must not be empty",
         ("--bad", "expird-a-day"): "cbspec: --bad expird-a-day: no such kind; did you mean expired-a-day",
-        ("--bad", "?"): "cbspec: --bad ?: no such kind; --list-bad lists them",
+        ("--bad", "?"): "cbspec: --bad ?: no such kind; cbspec token --list-bad lists them",
         ("--jwks", none): f"cbspec: {none}: No such file or directory",
         ("--jwks", junk): f"cbspec: {junk}: not a public key in PEM form",
         ("--jwks", pem, "--tenant", "a"): "cbspec: --tenant applies to tokens, and --jwks mints none",

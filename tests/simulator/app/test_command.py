@@ -7,16 +7,17 @@ import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
 from cbspec.cli import main
-from cbspec.profile.identity import development_ca
+from cbspec.profile.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS, development_ca
 from cbspec.profile.profile import load
 from cbspec.redact import has_token
 from cbspec.tokens.jwt import SigningKey, new_pair
@@ -52,6 +53,7 @@ def test_the_process_prints_json_and_ends_without_errors(tmp_path: Path) -> None
         assert facts["address"] == str(profile.target.address) == f"{facts['host']}:{facts['port']}"
         assert (facts["profile"], facts["metrics"]) == (str(path), profile.metrics.url)
         assert facts["control"]
+        assert facts["token_secret"] == {"source": "development", "secret": DEVELOPMENT_SECRET}
         places = {name: str(found.target) for name, found in profile.conditions.items() if found.target}
         assert facts["conditions"] == places
         limits = [(tenant["id"], tenant["tunnel_limit"]) for tenant in facts["tenants"]]
@@ -80,13 +82,90 @@ async def test_the_text_has_a_token_only_for_the_development_secret(
             assert "a secret of the user" not in text
 
 
+def started(*options: str, **settings: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - those of Popen
+    """Start the command with pipes, some of them replaced by `settings`."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([*COMMAND, *options], text=True, **{**pipes, **settings})
+
+
+def test_every_tenant_has_a_token_and_a_secret_of_the_user_is_only_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_SECRET", secret := "a secret of the user")
+    with started("--secret-env", "RELAY_SECRET", "--exit-with-parent") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert secret not in line
+        facts = json.loads(line)
+        assert facts["token_secret"] == {"source": "environment", "name": "RELAY_SECRET"}
+        assert set(facts["tokens"]) == {tenant.id for tenant in DEVELOPMENT_TENANTS}
+        for tenant, active in (("tenant-002", True), ("tenant-inactive", False)):
+            with RawClient((facts["host"], facts["port"])).handshake() as client:
+                client.ask(HELLO)
+                answer = client.ask({"type": "auth", "token": facts["tokens"][tenant]})
+                assert answer.get("tenant_id" if active else "code") == (tenant if active else "tenant_not_found")
+        assert process.communicate(timeout=PATIENCE) == ("", "")  # which closes standard input
+        assert process.returncode == 0
+
+
+async def test_the_source_of_every_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key, keys = tmp_path / "key.pem", tmp_path / "jwks.json"
+    key.write_bytes(new_pair("EdDSA"))
+    keys.write_bytes(jwks(SigningKey.from_pem(key)))
+    for tokens, name, minted in (
+        ({"secret": "a secret of the user"}, "[tokens] secret", True),
+        ({"key_file": str(key)}, str(key), True),
+        ({"jwks_file": str(keys)}, str(keys), False),
+        ({"jwks_file": str(keys), "signing_key_file": str(key)}, str(keys), True),
+    ):
+        async with Simulator(load_config({"listen": {"port": 0}, "tokens": tokens})) as relay:
+            announce(relay, None, arguments("--json"))
+            facts = json.loads(capsys.readouterr().out)
+            assert facts["token_secret"]["name"] == name
+            assert has_token(json.dumps(facts["tokens"])) is minted
+
+
+def test_the_end_of_the_parent_or_of_the_time_ends_the_process() -> None:
+    with started("--exit-with-parent") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("no end yet\n")
+        process.stdin.flush()
+        facts = json.loads(process.stdout.readline())
+        with RawClient((facts["host"], facts["port"])).handshake() as client:
+            client.ask(HELLO)
+            assert process.communicate(timeout=PATIENCE) == ("", "")
+        assert process.returncode == 0
+    with started("--max-time", "0.01") as process:
+        assert process.wait(PATIENCE) == 0
+        assert process.stderr is not None
+        assert "the time limit ends the relay (--max-time 0.01)" in process.stderr.read()
+    with started("--exit-with-parent", stdin=subprocess.DEVNULL) as process:
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, out) == (4, "")
+        assert "standard input must be a pipe that the parent process holds open, and it is a file or device" in err
+
+
+def test_the_development_certificate_covers_additional_names() -> None:
+    with started("--name", "relay", "--name", "192.0.2.7", "--exit-with-parent") as process:
+        assert process.stdout is not None
+        facts = json.loads(process.stdout.readline())
+        trusted = ssl.create_default_context(cafile=facts["ca_file"])
+        for name in ("relay", "192.0.2.7", "localhost"):
+            with socket.create_connection((facts["host"], facts["port"]), PATIENCE) as wire:
+                trusted.wrap_socket(wire, server_hostname=name).close()
+        with (
+            socket.create_connection((facts["host"], facts["port"]), PATIENCE) as wire,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            trusted.wrap_socket(wire, server_hostname="other")
+
+
 async def test_a_profile_needs_the_signing_key_of_a_key_set(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_bytes(new_pair("EdDSA"))
     (tmp_path / "jwks.json").write_bytes(jwks(pair("ES256"), SigningKey.from_pem(key)))
     tokens = {"jwks_file": str(tmp_path / "jwks.json")}
     async with Deployment(load_config({"listen": {"port": 0}, "tokens": tokens})) as deployment:
-        with pytest.raises(ConfigError, match=r"\[tokens\] signing_key_file: is needed for a profile"):
+        with pytest.raises(ConfigError, match=r"\[tokens\] signing_key_file: is needed to mint tokens"):
             deployment.profile()
     tokens["signing_key_file"] = str(key)
     async with Deployment(load_config({"listen": {"port": 0}, "tokens": tokens})) as deployment:
@@ -118,7 +197,8 @@ def test_each_mistake_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log, "configure", lambda *_: None)  # other tests read the log with caplog
-    chain, other = development_ca().issue("localhost")[0].decode(), development_ca().issue("localhost")[1].decode()
+    chain, own = (part.decode() for part in development_ca().issue("localhost"))
+    other = development_ca().issue("localhost")[1].decode()
     locked = serialization.BestAvailableEncryption(b"password")
     key = serialization.load_pem_private_key(other.encode(), None)
     encrypted = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked).decode()
@@ -142,6 +222,12 @@ def test_each_mistake_is_one_line(
             ): "no such file; cbspec simulate --list-scenarios lists the ready-made ones",
             ("--secret-env", "NOT_THERE"): "the environment variable NOT_THERE is not set or empty",
             ("--host", "0.0.0.0"): "or allow it with development = true (--development)",  # noqa: S104 - refused
+            (
+                "--config",
+                tls("good", own + chain),
+                "--name",
+                "x",
+            ): "[tls] names (--name): the certificate of [tls] chain",
             ("--config", tls("empty", "")): "is no certificate in PEM form",
             ("--config", tls("alone", chain)): "its key isn't with it; [tls] key can name another file",
             ("--config", tls("other", other + chain)): "the key isn't the certificate's",

@@ -16,7 +16,7 @@ import pytest
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.app.deployment import Deployment
-from cbspec_simulator.app.life import live
+from cbspec_simulator.app.life import Lifetime, live
 from cbspec_simulator.settings.config import Listen, RelaySettings
 from cbspec_simulator.settings.reading import load_config
 from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, tunnel, until
@@ -30,7 +30,7 @@ async def running(
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run a relay in a task; signals are sent to this process, and its handlers are removed afterwards."""
     ready = asyncio.Event()
-    task = asyncio.create_task(live(served, read, ready.set, grace))
+    task = asyncio.create_task(live(served, read, ready.set, Lifetime(grace)))
     await ready.wait()
     yield task
     if not task.done():

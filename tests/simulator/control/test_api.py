@@ -9,17 +9,21 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from cbspec_simulator import Config, ConfigError, Simulator
+from cbspec_simulator import Config, ConfigError, Simulator, load_config
 from cbspec_simulator.control.api import make_api
+from cbspec_simulator.control.controls import ControlError
 from cbspec_simulator.control.guard import HEADERS
 from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.control.streams import BACKLOG, Streams
 from cbspec_simulator.settings.config import ControlSettings, Listen
-from tests.support.client import BEAT, PATIENCE, AsyncClient, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, until
+from tests.support.issuer import jwks, pair
+from tests.support.messages import line
 
 FAULT: Final = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
 GREETING: Final = 7
@@ -93,6 +97,30 @@ async def test_operations(simulator: Simulator) -> None:
     assert tenants["tenant-001"]["tunnel_limit"] is None
 
 
+async def test_tokens(simulator: Simulator) -> None:
+    async def answer(**request: Any) -> Any:  # noqa: ANN401 - the body of a request, and the answer to an auth
+        status, minted = await ask(simulator, "POST", "/tokens", request)
+        assert status == 201
+        async with AsyncClient(simulator.address) as client:
+            await client.ask(HELLO)
+            return await client.ask(line({"type": "auth", **{key: minted[key] for key in {"token"} & set(minted)}}))
+
+    simulator.clock.advance(10 * 86_400)
+    assert (await answer(tenant="tenant-002", subject="me", lifetime=5))["client_id"] == "me"
+    assert (await answer())["tenant_id"] == "tenant-001"
+    for bad in ("expired-11-minutes", "early-11-minutes", "another-key", "missing", "type-object-of-token"):
+        assert (await answer(bad=bad))["code"] == "invalid_token", bad
+    assert (await answer(bad="tenant-new"))["code"] == "tenant_not_found"
+
+
+async def test_a_relay_without_a_signing_key_mints_no_token(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(jwks(pair()))
+    config = load_config({"listen": {"port": 0}, "tokens": {"jwks_file": str(tmp_path / "jwks.json")}})
+    async with Simulator(config) as simulator:
+        with pytest.raises(ControlError, match=r"no token can be minted: \[tokens\] signing_key_file: is needed"):
+            simulator.controls.mint({})
+
+
 async def test_connections_and_transcript(simulator: Simulator) -> None:
     async with AsyncClient(simulator.address) as client:
         await client.greet()
@@ -112,6 +140,10 @@ async def test_connections_and_transcript(simulator: Simulator) -> None:
         ("POST", "/faults", {"kind": "drop", "\ud800": 1}, 422, '"\\ud800": unknown key'),
         ("POST", "/faults", b"{", 422, "body."),
         ("POST", "/time", {"hours": 1}, 422, 'the body must be {"seconds": ...}'),
+        ("POST", "/tokens", {"tenant": "x"}, 422, "tenant: there is no tenant x; GET /tenants lists them"),
+        ("POST", "/tokens", {"tenants": "x"}, 422, "tenants: unknown key; did you mean tenant?"),
+        ("POST", "/tokens", {"lifetime": 0}, 422, "lifetime: must be a number of seconds, more than 0"),
+        ("POST", "/tokens", {"bad": "expired-10-minutes"}, 422, "bad: no such kind; did you mean expired-11-minutes"),
         ("DELETE", "/connections/9", None, 404, "there is no open connection 9"),
         ("GET", "/transcript?since=-1", None, 422, "query.since: "),
         ("GET", "/nothing", None, 404, "GET /nothing: not found; /openapi.json lists all operations"),
@@ -131,8 +163,10 @@ async def test_the_description_has_every_operation_and_its_examples_work(simulat
     assert status == 200
     body = described["paths"]["/faults"]["post"]["requestBody"]["content"]["application/json"]
     assert len(body["schema"]["oneOf"]) > 30
-    for example in body["examples"].values():
-        assert (await ask(simulator, "POST", "/faults", example["value"]))[0] == 201
+    examples = {path: described["paths"][path]["post"]["requestBody"] for path in ("/faults", "/tokens")}
+    for path, request in examples.items():
+        for example in request["content"]["application/json"]["examples"].values():
+            assert (await ask(simulator, "POST", path, example["value"]))[0] == 201
     operations = [operation for path in described["paths"].values() for operation in path.values()]
     assert all(operation["summary"] and operation["tags"] for operation in operations)
     routes: Any = make_api(simulator.controls, Streams(simulator.controls)).routes

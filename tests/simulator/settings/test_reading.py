@@ -43,7 +43,7 @@ def test_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(tmp_path, TABLES)
     assert config == Config(
         certificate=Certificate(tmp_path / "chain.pem", Path("/etc/key.pem")),
-        tokens=TokenSettings(SECRET, leeway=5),
+        tokens=TokenSettings(SECRET, leeway=5, secret_env="RELAY_SECRET"),
         tenants=(Tenant("one", rate=Rate(10.0, 5, "subject")), Tenant("two", active=False)),
         relay=RelaySettings(7, features=("tls",)),
         control=ControlSettings("::1", 0, SECRET),
@@ -61,6 +61,7 @@ MISTAKES: Final = {
     "faults = 1": "faults: must be an array of tables, [[faults]], not a number",
     'faults = [{ name = "x", kind = "drop" }, { name = "x", kind = "drop" }]': "faults[1].name: two faults are",
     '[tls]\nkey = "x"': "tls: lacks chain, the PEM file with the certificate",
+    '[tls]\nnames = ["a", "b_c"]': "tls.names[1]: must be a DNS name of letters, digits",
     '[tokens]\nsecret_env = "NO_SUCH"': "tokens.secret_env: the environment variable NO_SUCH is not set",
     '[control]\ntoken_env = "NO_SUCH"': "control.token_env: the environment variable NO_SUCH is not set",
     '[tokens]\nkey_file = "none.pem"': "tokens.key_file: {folder}/none.pem: can't be read: No such file",
