@@ -1,4 +1,4 @@
-"""The example project of a client, and the examples in the documents: their tests pass as they are."""
+"""The example clients, and the examples in the documents: their tests pass as they are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.repo.tree import ROOT, text
+from tests.support.processes import program
 
 EXAMPLE = ROOT / "examples" / "tunnel_keeper"
 PLAIN = ("-p", "no:asyncio", "-p", "no:anyio")
@@ -53,6 +54,32 @@ def test_it_depends_on_the_kit_and_pytest_alone_and_for_its_tests_only() -> None
     assert project.get("dependencies", []) == []
     assert project["optional-dependencies"] == {"test": ["cbspec", "pytest"]}
     assert "simulator" not in (EXAMPLE / "tunnel_keeper.py").read_text()
+
+
+def tested(language: str, *command: str) -> str:
+    """Run the tests of the client in a language as its author does, with `cbspec` on the path; return the output."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "GOPROXY": "off", "PYTHONDONTWRITEBYTECODE": "yes"}
+    folder = ROOT / "examples" / language
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_client_in_python() -> None:
+    plain = ("-c", os.devnull, "-p", "no:cacheprovider", "-p", "no:randomly", *PLAIN)
+    assert "9 passed" in tested("python", sys.executable, "-m", "pytest", *plain, "test_client.py")
+
+
+def test_the_client_in_node() -> None:
+    assert "# pass 9" in tested("node", program("node", "nodejs", optional=True), "--test", "--test-reporter=tap")
+
+
+@pytest.mark.timeout(300)  # the first compilation of Go's standard library takes a while
+def test_the_client_in_go() -> None:
+    go = program("go", "golang-go", optional=True)
+    assert tested("go", go, "test", "-count=1", "-v", ".").count("--- PASS: ") == 6
+    assert tested("go", program("gofmt", "golang-go", optional=True), "-l", ".") == ""
 
 
 def python_in(document: str) -> str:

@@ -124,7 +124,7 @@ def test_make_help_lists_every_target() -> None:
 
 def test_every_program_of_debian_that_tests_need_is_installed_by_ci_and_named() -> None:
     calls = {
-        call for path in sources("tests") for call in re.findall(r'program\("([\w.-]+)", "([\w.-]+)"\)', text(path))
+        call for path in sources("tests") for call in re.findall(r'program\("([\w.-]+)", "([\w.-]+)"[,)]', text(path))
     }
     for program, package in calls:
         assert re.search(rf"missing\+=\({package}\)", text(ROOT / ".ci" / "run")), f"{program} of {package}"

@@ -120,9 +120,12 @@ def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int]
         yield relay
 
 
-def program(name: str, package: str) -> str:
-    """Return the path of a program of Debian's; fail with the remedy if it is missing."""
+def program(name: str, package: str, *, optional: bool = False) -> str:
+    """Return the path of a program of Debian's; fail, or skip if `optional`, with the remedy if it is missing."""
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"{name} is missing: apt-get install --no-install-recommends {package}", pytrace=False)
+        missing = f"{name} is missing: apt-get install --no-install-recommends {package}"
+        if optional:
+            pytest.skip(missing)
+        pytest.fail(missing, pytrace=False)
     return found
