@@ -56,7 +56,7 @@ def test_it_depends_on_the_kit_and_pytest_alone_and_for_its_tests_only() -> None
     assert "simulator" not in (EXAMPLE / "tunnel_keeper.py").read_text()
 
 
-def tested(language: str, *command: str) -> str:
+def run_in(language: str, *command: str) -> str:
     """Run the tests of the client in a language as its author does, with `cbspec` on the path; return the output."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     environment = {**os.environ, "PATH": path, "GOPROXY": "off", "PYTHONDONTWRITEBYTECODE": "yes"}
@@ -68,18 +68,25 @@ def tested(language: str, *command: str) -> str:
 
 def test_the_client_in_python() -> None:
     plain = ("-c", os.devnull, "-p", "no:cacheprovider", "-p", "no:randomly", *PLAIN)
-    assert "9 passed" in tested("python", sys.executable, "-m", "pytest", *plain, "test_client.py")
+    assert "9 passed" in run_in("python", sys.executable, "-m", "pytest", *plain, "test_client.py")
 
 
 def test_the_client_in_node() -> None:
-    assert "# pass 9" in tested("node", program("node", "nodejs", optional=True), "--test", "--test-reporter=tap")
+    assert "# pass 9" in run_in("node", program("node", "nodejs", optional=True), "--test", "--test-reporter=tap")
 
 
 @pytest.mark.timeout(300)  # the first compilation of Go's standard library takes a while
 def test_the_client_in_go() -> None:
     go = program("go", "golang-go", optional=True)
-    assert tested("go", go, "test", "-count=1", "-v", ".").count("--- PASS: ") == 6
-    assert tested("go", program("gofmt", "golang-go", optional=True), "-l", ".") == ""
+    assert run_in("go", go, "test", "-count=1", "-v", ".").count("--- PASS: ") == 6
+    assert run_in("go", program("gofmt", "golang-go", optional=True), "-l", ".") == ""
+
+
+def test_the_excerpts_in_the_documents_are_those_of_the_examples() -> None:
+    document = text(ROOT / "docs" / "client-tests.md")
+    for language, file in (("js", "node/client.test.mjs"), ("go", "go/client_test.go")):
+        (excerpt,) = re.findall(rf"^```{language}\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+        assert excerpt in text(ROOT / "examples" / file)
 
 
 def python_in(document: str) -> str:
