@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,17 +15,17 @@ from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.control.minting import valid_tokens
+from cbspec_simulator.settings.config import ConfigError
 from cbspec_simulator.settings.issuing import secret_source
+
+log = logging.getLogger("simulator")
 
 _DAY: Final = 86_400
 _TRANSPORTS: Final = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}
 
 
 def announce(simulator: Simulator, deployment: Deployment | None, args: argparse.Namespace) -> None:
-    """Print the relay's address and how to use it; `args` are the command's.
-
-    Raises ConfigError if no tokens can be minted with the configured signing key.
-    """
+    """Print the relay's address and how to use it; `args` are the command's."""
     facts = _facts(simulator, deployment, args.profile_out)
     print(json.dumps(facts) if args.json else "\n".join(_text(facts, args)), flush=True)
 
@@ -95,11 +96,13 @@ def _limits(tenant: dict[str, Any]) -> str:
 
 
 def _tokens(simulator: Simulator) -> dict[str, str]:
-    """Return a token of each tenant, or none if the relay has public keys only. Raises ConfigError for a wrong key."""
-    tokens = simulator.config.tokens
-    if tokens.source() is not None and tokens.signing_key_file is None:
+    """Return a token of each tenant, or none if the relay has public keys only or other ones than the signing key's."""
+    try:
+        return valid_tokens(simulator.relay, simulator.clock.epoch, _DAY)
+    except ConfigError as error:
+        if simulator.config.tokens.signing_key_file is not None:
+            log.warning("no tokens for clients: %s", error)
         return {}
-    return valid_tokens(simulator.relay, simulator.clock.epoch, _DAY)
 
 
 def _token(facts: dict[str, Any]) -> tuple[str, str] | None:

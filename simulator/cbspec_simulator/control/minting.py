@@ -31,7 +31,9 @@ class TokenRequest:
     ] = None
     subject: Annotated[str, says("the claim sub", "user123")] = _USUAL.subject
     lifetime: Annotated[
-        float, Meta(gt=0, le=_LONGEST, title="a number of seconds, more than 0, ten years at most"), says("in seconds")
+        float,
+        Meta(gt=0, le=_LONGEST, title="a number of seconds, more than 0, ten years at most"),
+        says("seconds until the token expires"),
     ] = _USUAL.lifetime
     bad: Annotated[
         Forgery | None, parsed(by_name), says("a kind of bad token (cbspec token --list-bad)", "expired-11-minutes")

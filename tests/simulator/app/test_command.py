@@ -107,14 +107,16 @@ def test_every_tenant_has_a_token_and_a_secret_of_the_user_is_only_named(monkeyp
 
 
 async def test_the_source_of_every_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key, keys = tmp_path / "key.pem", tmp_path / "jwks.json"
+    key, other, keys = tmp_path / "key.pem", tmp_path / "other.pem", tmp_path / "jwks.json"
     key.write_bytes(new_pair("EdDSA"))
+    other.write_bytes(new_pair("EdDSA"))
     keys.write_bytes(jwks(SigningKey.from_pem(key)))
     for tokens, name, minted in (
         ({"secret": "a secret of the user"}, "[tokens] secret", True),
         ({"key_file": str(key)}, str(key), True),
         ({"jwks_file": str(keys)}, str(keys), False),
         ({"jwks_file": str(keys), "signing_key_file": str(key)}, str(keys), True),
+        ({"jwks_file": str(keys), "signing_key_file": str(other)}, str(keys), False),
     ):
         async with Simulator(load_config({"listen": {"port": 0}, "tokens": tokens})) as relay:
             announce(relay, None, arguments("--json"))
