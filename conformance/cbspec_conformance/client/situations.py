@@ -349,6 +349,7 @@ def _untrusted() -> Iterator[Situation]:
         "CC-TLS-008",
         faults=(later,),
         drop="reset",
+        quick=True,
     )
 
 
