@@ -16,7 +16,7 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level, Requirement
+from cbspec.catalogue.requirements import CHAPTERS, CLIENT_REQUIREMENTS, REQUIREMENTS, Level, Requirement
 from cbspec.cli.explain import Case, find_cases
 from cbspec.documents import describe, keys, meta, plain_type
 from cbspec.profile.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS
@@ -24,6 +24,8 @@ from cbspec.profile.profile import Tenant, template
 from cbspec.profile.target import Rate
 from cbspec.protocol.codes import FACTS
 from cbspec.protocol.state import REQUESTS, TABLE, Rule, Serve, State, diagram
+from cbspec_conformance.client.client_profile import ClientProfile
+from cbspec_conformance.client.situations import SITUATIONS
 from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import FaultKind, FaultLayer
@@ -77,9 +79,50 @@ def _requirements() -> Parts:
             ),
         )
         for chapter, title in CHAPTERS.items()
+        if any(row.chapter == chapter for row in REQUIREMENTS.values())
     )
     counts = f"{len(REQUIREMENTS)} requirements: {', '.join(f'{levels[level]} {level}' for level in Level)}"
     return {"counts": counts, "chapters": "\n\n".join(chapters)}
+
+
+def _client_requirements() -> Parts:
+    levels = Counter(row.level for row in CLIENT_REQUIREMENTS.values())
+    chapters = (
+        f"## {title}\n\n"
+        + table(
+            ("id", "level", "demand", "condition"),
+            ((row.id, row.level, row.demand, row.when) for row in rows),
+        )
+        for chapter, title in CHAPTERS.items()
+        if (rows := [row for row in CLIENT_REQUIREMENTS.values() if row.chapter == chapter])
+    )
+    listed = (
+        (f"`{row.name}`", "q" if row.quick else "", row.requirement, row.about, row.transport)
+        for row in SITUATIONS.values()
+    )
+    profile = (
+        (
+            f"`{item.name}`",
+            describe(hint),
+            meta(hint, "description"),
+            "" if item.default in (None, ()) else item.default,
+        )
+        for item, hint in keys(ClientProfile)
+        if item.name not in ("environment", "files")
+    )
+    tables = (
+        (f"`{item.name}`", "a table", meta(hint, "description"), "")
+        for item, hint in keys(ClientProfile)
+        if item.name in ("environment", "files")
+    )
+    counts = f"{len(CLIENT_REQUIREMENTS)} requirements: {', '.join(f'{levels[level]} {level}' for level in Level)}"
+    return {
+        "counts": counts,
+        "chapters": "\n\n".join(chapters),
+        "situation_count": str(len(SITUATIONS)),
+        "situations": table(("situation", "quick", "requirement", "the relay", "only over"), listed),
+        "keys": table(("key", "type", "meaning", "default"), [*profile, *tables]),
+    }
 
 
 def _files(row: Requirement, cases: list[Case]) -> str:
@@ -251,6 +294,7 @@ def _json(value: object, margin: str = "", indent: int = 0) -> str:
 
 _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
     "requirements.md": _requirements,
+    "client-requirements.md": _client_requirements,
     "state-machine.md": _state_machine,
     "error-codes.md": _error_codes,
     "deviations.md": _deviations,
@@ -268,7 +312,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
 """Each generated file in docs/ and the function that returns its text."""
 
 WRITTEN = (
-    *("client-tests.md", "gate.md", "judging.md", "load.md"),
+    *("client-tests.md", "client-verdicts.md", "gate.md", "judging.md", "load.md"),
     *("monitoring.md", "reference-client.md", "simulator.md", "tokens.md"),
 )
 """Hand-written documents: tasks that need more room than the README has."""

@@ -11,10 +11,23 @@ from importlib import util
 from pathlib import Path
 from typing import Final
 
-from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, REVISION, SET, Requirement, find
+from cbspec.catalogue.requirements import (
+    CHAPTERS,
+    CLIENT_REQUIREMENTS,
+    CLIENT_SET,
+    REQUIREMENTS,
+    REVISION,
+    SET,
+    Requirement,
+    Subject,
+    find,
+)
 
 _WIDTH: Final = 100
-_SET: Final = f"Revision {REVISION} of the specification, set {SET} of {len(REQUIREMENTS)} requirements."
+_SET: Final = (
+    f"Revision {REVISION} of the specification, set {SET} of {len(REQUIREMENTS)} requirements on relays, "
+    f"set {CLIENT_SET} of {len(CLIENT_REQUIREMENTS)} on clients."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,13 @@ def run(args: argparse.Namespace) -> int:
 def listing() -> Iterator[str]:
     """Yield the lines of the list of requirements by chapter."""
     chapter = ""
-    for requirement in REQUIREMENTS.values():
-        if requirement.chapter != chapter:
+    for requirement in (*REQUIREMENTS.values(), *CLIENT_REQUIREMENTS.values()):
+        named = f"{CHAPTERS[requirement.chapter]}{' (clients)' if requirement.role is Subject.CLIENT else ''}"
+        if named != chapter:
             if chapter:
                 yield ""
-            chapter = requirement.chapter
-            yield CHAPTERS[chapter]
+            chapter = named
+            yield named
         yield f"  {requirement.id}  {requirement.level:<6}  {requirement.demand}"
     yield ""
     yield _SET
@@ -69,6 +83,8 @@ def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str
     yield from _paragraph("When: ", requirement.when)
     yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
     yield from _paragraph("Not tested: ", requirement.untestable)
+    if requirement.role is Subject.CLIENT:
+        yield "  Judged by the simulator: cbspec verify-client --list names the situations."
     own = [case for case in cases if requirement.id in case.requirements]
     if own:
         yield "  Cases:"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 
 import pytest
 
 from cbspec.catalogue.requirements import (
     CHAPTERS,
+    CLIENT_REQUIREMENTS,
     REQUIREMENTS,
     REVISION,
+    Requirement,
     UnknownRequirement,
     find,
     frozen,
@@ -28,7 +31,10 @@ The catalogue differs from the set that is frozen for revision {revision} of the
 
 def test_an_id_is_found_in_upper_and_lower_case() -> None:
     assert find("CB-TUN-004") is find(" Cb-Tun-004 ") is REQUIREMENTS["CB-TUN-004"]
-    assert {requirement.chapter for requirement in REQUIREMENTS.values()} == set(CHAPTERS)
+    assert find("cc-ref-001") is CLIENT_REQUIREMENTS["CC-REF-001"]
+    rows = [*REQUIREMENTS.values(), *CLIENT_REQUIREMENTS.values()]
+    assert {requirement.chapter for requirement in rows} == set(CHAPTERS)
+    assert {requirement.id[:2]: requirement.role for requirement in rows} == {"CB": "relay", "CC": "client"}
 
 
 def test_an_unknown_id_names_similar_ones_or_the_list() -> None:
@@ -55,10 +61,16 @@ def rows(text: str) -> dict[str, str]:
     return {line.split()[0]: line for line in text.splitlines()}
 
 
-def test_the_catalogue_is_the_frozen_set() -> None:
-    before, now = rows(frozen(REVISION)), rows(frozen_lines(REQUIREMENTS))
+@pytest.mark.parametrize(
+    ("name", "requirements"), [(REVISION, REQUIREMENTS), (f"{REVISION}-clients", CLIENT_REQUIREMENTS)]
+)
+def test_the_catalogue_is_the_frozen_set(name: str, requirements: Mapping[str, Requirement]) -> None:
+    before, now = rows(frozen(name)), rows(frozen_lines(requirements))
     changed = [id_ for id_ in {**before, **now} if before.get(id_) != now.get(id_)]
     assert not changed, REMEDY.format(revision=REVISION, changes=", ".join(changed))
-    assert frozen(REVISION) == frozen_lines(REQUIREMENTS), "the order has changed: run make freeze"
+    assert frozen(name) == frozen_lines(requirements), "the order has changed: run make freeze"
+
+
+def test_a_revision_without_a_frozen_set_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         frozen("0.0")

@@ -17,8 +17,8 @@ from cbspec_conformance.replay import replay
 from cbspec_conformance.replay.command import exit_code
 from cbspec_conformance.replay.replay import ReplayOutcome, ReplayVerdict, rerun
 from cbspec_conformance.reporting.report import RunResult
-from cbspec_conformance.reporting.subject import judged_relay
 from cbspec_conformance.reporting.results import Results, results_of
+from cbspec_conformance.reporting.subject import judged_relay
 from cbspec_conformance.target.facts import Facts
 from tests.conformance.commands import run, simulator, verify
 

@@ -11,9 +11,6 @@ from cbspec_conformance.client.rules.case import Case
 from cbspec_conformance.client.situations import Kind
 from cbspec_conformance.client.watch import next_requests
 
-_PROMPT = 0.02
-"""Seconds: a line that was printed this soon after the strike may have been under way before it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
@@ -74,15 +71,15 @@ def reaction(case: Case) -> Reaction | None:
 def _went_on(case: Case, struck: float, until: float, said: tuple[str, ...]) -> str:
     """Return how the client showed that it takes the step for a success, or ""."""
     situation, habits, seen = case.situation, case.habits, case.seen
-    end = seen.ended_itself
-    if end is not None and (end.code or end.signal):
-        return ""
     if later := next_requests(situation, habits, case.profile, seen):
         at, type_ = later[0]
         quiet = situation.step not in ("tunnel_info", "heartbeat") or not said
         if quiet:
             return f"sends {type_} {at - struck:.1f} s later"
-    lines = seen.lines(since=struck + _PROMPT, until=until)
+    end = seen.ended_itself
+    if end is not None and (end.code or end.signal):
+        return ""
+    lines = seen.lines(since=struck, until=until)
     if case.profile.up is not None:
         claimed = [line for line in lines if re.search(case.profile.up, line)]
     else:
