@@ -65,7 +65,7 @@ class Level(StrEnum):
     INFO = "INFO"
 
 
-class Subject(StrEnum):
+class JudgedRole(StrEnum):
     """The role of the implementation that a requirement concerns; its ids begin with CB (relays) or CC (clients)."""
 
     RELAY = "relay"
@@ -103,9 +103,9 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.id[3:6]
 
     @property
-    def role(self) -> Subject:
+    def role(self) -> JudgedRole:
         """The implementation that it concerns."""
-        return Subject.CLIENT if self.id.startswith("CC") else Subject.RELAY
+        return JudgedRole.CLIENT if self.id.startswith("CC") else JudgedRole.RELAY
 
 
 def parse(document: Mapping[str, object]) -> Mapping[str, Requirement]:

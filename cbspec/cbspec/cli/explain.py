@@ -18,8 +18,8 @@ from cbspec.catalogue.requirements import (
     REQUIREMENTS,
     REVISION,
     SET,
+    JudgedRole,
     Requirement,
-    Subject,
     find,
 )
 
@@ -64,7 +64,7 @@ def listing() -> Iterator[str]:
     """Yield the lines of the list of requirements by chapter."""
     chapter = ""
     for requirement in (*REQUIREMENTS.values(), *CLIENT_REQUIREMENTS.values()):
-        named = f"{CHAPTERS[requirement.chapter]}{' (clients)' if requirement.role is Subject.CLIENT else ''}"
+        named = f"{CHAPTERS[requirement.chapter]}{' (clients)' if requirement.role is JudgedRole.CLIENT else ''}"
         if named != chapter:
             if chapter:
                 yield ""
@@ -83,7 +83,7 @@ def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str
     yield from _paragraph("When: ", requirement.when)
     yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
     yield from _paragraph("Not tested: ", requirement.untestable)
-    if requirement.role is Subject.CLIENT:
+    if requirement.role is JudgedRole.CLIENT:
         yield "  Judged by the simulator: cbspec verify-client --list names the situations."
     own = [case for case in cases if requirement.id in case.requirements]
     if own:

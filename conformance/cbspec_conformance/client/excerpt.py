@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cbspec.redact import redact, redact_message
-from cbspec_conformance.client.observed import Connection, Observation
+from cbspec_conformance.client.observed import ClientConnection, Observation
 
 _LONGEST = 160
 
@@ -35,7 +35,7 @@ def _events(seen: Observation) -> Iterator[tuple[float, str]]:
             yield end.asked, "-- SIGTERM"
 
 
-def _connection(connection: Connection) -> Iterator[tuple[float, str]]:
+def _connection(connection: ClientConnection) -> Iterator[tuple[float, str]]:
     number, handshake = connection.number, connection.handshake
     state = f"connects ({handshake.version}, {handshake.cipher})" if handshake.done else "connects"
     yield connection.at, f"#{number} {state}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from cbspec_conformance.client.observed import Connection, Observation
+from cbspec_conformance.client.observed import ClientConnection, Observation
 from cbspec_conformance.client.situations import STEPS
 
 _VARYING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)
@@ -86,7 +86,7 @@ def _last_words(clean: Observation) -> str:
     return f"; its last output: {' | '.join(lines)}" if lines else "; it printed nothing"
 
 
-def main_connection(observation: Observation) -> Connection:
+def main_connection(observation: Observation) -> ClientConnection:
     """Return the connection on which the client came furthest."""
     return max(observation.connections, key=lambda each: len({message.type for message in each.messages}))
 
@@ -116,12 +116,12 @@ def learn(clean: Observation, paced: Observation | None = None, down: Observatio
     )
 
 
-def _last_answer(main: Connection, step: str) -> float | None:
+def _last_answer(main: ClientConnection, step: str) -> float | None:
     times = [message.at for message in main.outgoing.messages if message.type == STEPS[step]]
     return times[-1] if times else None
 
 
-def _pipelined(main: Connection) -> Iterable[str]:
+def _pipelined(main: ClientConnection) -> Iterable[str]:
     answers = [message.at for message in main.outgoing.messages]
     for place, message in enumerate(main.messages):
         if sum(at < message.at for at in answers) < place:

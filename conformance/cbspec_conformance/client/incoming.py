@@ -15,7 +15,8 @@ from cbspec_conformance.client.frames import ClientFrames
 from cbspec_conformance.record.decoding import Decoded, decode
 
 CLIENT_TYPES: Final = ("hello", "auth", "tunnel_info", "heartbeat")
-_HEADS: Final = (b"GET ", b"HTTP/")
+_HTTP: Final = re.compile(rb"[A-Z]{3,10} /|HTTP/1")
+_MAY_BECOME_HTTP: Final = re.compile(rb"[A-Z]{1,10} ?|HTTP/")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _SPECIAL: Final = re.compile(rb'["{}\[\]]')
 _STRING_END: Final = re.compile(rb'(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -58,10 +59,10 @@ class Incoming:
         """Accept bytes that arrived at a time."""
         self._rest += data
         if not self._began:
-            if any(head.startswith(self._rest) for head in _HEADS):
+            if _MAY_BECOME_HTTP.fullmatch(self._rest):
                 return
             self._began = True
-            if self._rest.startswith(_HEADS):
+            if _HTTP.match(self._rest):
                 self.frames = ClientFrames()
         if self.frames is not None:
             for text, binary in self.frames.receive(self._rest, at):

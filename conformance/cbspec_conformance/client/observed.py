@@ -31,7 +31,7 @@ class Handshake:
 
 
 @dataclass(slots=True)
-class Connection:
+class ClientConnection:
     """One connection of the client: the plain text in both directions, as it really arrived and went out.
 
     `ended` is the time of its end, `by` and `how` its cause.
@@ -61,7 +61,7 @@ class Connection:
 
 
 @dataclass(slots=True)
-class Output:
+class OutputLine:
     """A line of the client's output."""
 
     at: float
@@ -85,7 +85,7 @@ class Exit:
 
 
 @dataclass(slots=True)
-class Strike:
+class SeenStrike:
     """One strike of the situation's fault: on a connection, at a message."""
 
     at: float
@@ -99,16 +99,17 @@ class Observation:
 
     `watched` is the time at which the judge stopped to watch, and asked the process to end. `ports` are the local ports
     of the client's tunnels: whether each accepted connections at that time. `lag` is the longest delay of the judge's
-    own event loop: a sign of an overloaded machine.
+    own event loop: a sign of an overloaded machine. `leaks` are the lines of output with a secret, redacted.
     """
 
-    connections: list[Connection] = field(default_factory=list)
-    output: list[Output] = field(default_factory=list)
-    strikes: list[Strike] = field(default_factory=list)
+    connections: list[ClientConnection] = field(default_factory=list)
+    output: list[OutputLine] = field(default_factory=list)
+    strikes: list[SeenStrike] = field(default_factory=list)
     exit: Exit | None = None
     watched: float = 0.0
     ports: dict[int, bool] = field(default_factory=dict)
     lag: float = 0.0
+    leaks: list[OutputLine] = field(default_factory=list)
     acted: float | None = None
 
     @property
@@ -122,7 +123,7 @@ class Observation:
         times = [strike.at for strike in self.strikes[:1]] + ([self.acted] if self.acted is not None else [])
         return min(times, default=None)
 
-    def connection(self, number: int) -> Connection | None:
+    def connection(self, number: int) -> ClientConnection | None:
         """Return a connection by its number."""
         return next((each for each in self.connections if each.number == number), None)
 

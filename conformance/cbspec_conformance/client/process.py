@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cbspec.redact import redact
-from cbspec_conformance.client.observed import Exit, Output
+from cbspec_conformance.client.observed import Exit, OutputLine
 
 _LONGEST_LINE: Final = 64 * 1024
 _MOST_OUTPUT: Final = 20_000
@@ -34,8 +34,8 @@ class ClientProcess:
     """
 
     def __init__(self, now: Callable[[], float], changed: Callable[[], None], secrets: Sequence[str]) -> None:
-        self.output: list[Output] = []
-        self.leaks: list[Output] = []
+        self.output: list[OutputLine] = []
+        self.leaks: list[OutputLine] = []
         self.exit: Exit | None = None
         self._now = now
         self._changed = changed
@@ -117,7 +117,7 @@ class ClientProcess:
         for secret in self._secrets:
             hidden = hidden.replace(secret, "<secret>")
         hidden = redact(hidden)
-        line = Output(at, name, hidden)
+        line = OutputLine(at, name, hidden)
         self.output.append(line)
         if any(secret in text for secret in self._secrets):
             self.leaks.append(line)

@@ -69,7 +69,6 @@ class Session:
     quick: bool
     seen: Observation = field(default_factory=Observation)
     token: str = ""
-    leaks: int = 0
     local_port: int = 0
     began: float = field(default_factory=time.monotonic)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,11 +110,12 @@ class Session:
             )
             await self._watch(relay, client, busy)
             self.seen.watched = self._now()
+            relay.stop_recording()
             self.seen.ports = await self._open_ports()
         finally:
             await client.stop(self.profile.stop_time)
             self.seen.exit = client.exit
-            self.leaks = len(client.leaks)
+            self.seen.leaks = client.leaks
 
     async def _watch(self, relay: SituationRelay, client: ClientProcess, busy: _Busy) -> None:
         watch = Watch(self.situation, self.profile, self.habits, self._limits)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
 from cbspec.tokens.jwt import mint
-from cbspec_conformance.client.observed import Connection, Handshake, Observation, Strike
+from cbspec_conformance.client.observed import ClientConnection, Handshake, Observation, SeenStrike
 from cbspec_conformance.client.situations import Situation
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.faults.kind import ConnectionEnd
@@ -51,7 +52,8 @@ class SituationRelay:
         self._observation = observation
         self._now = now
         self._changed = changed
-        self._about: dict[int, Connection] = {}
+        self._about: dict[int, ClientConnection] = {}
+        self._recording = True
 
     async def __aenter__(self) -> Self:
         await self._simulator.start()
@@ -65,7 +67,7 @@ class SituationRelay:
             events.Decided: self._decided,
         }
         for kind, handler in handlers.items():
-            self._simulator.relay.tell.add(handler, kind)
+            self._simulator.relay.tell.add(partial(self._record, handler), kind)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,13 +89,21 @@ class SituationRelay:
         key, now = self._simulator.config.tokens.key(), int(time.time())
         return mint(key, {"sub": subject, "tenant_id": tenant, "iat": now, "exp": now + _DAY})
 
+    def stop_recording(self) -> None:
+        """Record nothing more: what a client does when it is asked to end says nothing about the situation."""
+        self._recording = False
+
+    def _record(self, handler: Callable[[Any], None], event: events.Event) -> None:
+        if self._recording:
+            handler(event)
+
     def drop_all(self, how: str) -> None:
         """End every connection as a situation's `drop` says."""
         self._simulator.controls.drop_all(str(ConnectionEnd(how)))
 
-    def _of(self, number: int) -> Connection:
+    def _of(self, number: int) -> ClientConnection:
         if number not in self._about:
-            self._about[number] = Connection(number, self._now())
+            self._about[number] = ClientConnection(number, self._now())
             self._observation.connections.append(self._about[number])
         return self._about[number]
 
@@ -142,5 +152,7 @@ class SituationRelay:
         decision = event.decision
         if decision.struck:
             about = decision.occasion
-            self._observation.strikes.append(Strike(self._now(), about.connection, about.answer_to or about.message))
+            self._observation.strikes.append(
+                SeenStrike(self._now(), about.connection, about.answer_to or about.message)
+            )
         self._changed()

@@ -103,13 +103,13 @@ def _refusals() -> Iterator[Situation]:
     for step, requirement in _REFUSED.items():
         for code in ErrorCode:
             about = f"every {step} is answered by the error {code}"
-            fault: _Fault = {"kind": "error", "code": str(code), "when": {"message": step}}
+            fault = _error(step, str(code))
             quick = (step, code) in _QUICK_REFUSALS
             yield Situation(
                 f"{step}-{code}", about, Kind.REFUSED, requirement, step, (fault,), code=str(code), quick=quick
             )
         about = f"every {step} is answered by an error whose code isn't in the specification"
-        fault = {"kind": "error", "code": UNKNOWN_CODE, "when": {"message": step}}
+        fault = _error(step, UNKNOWN_CODE)
         quick = step == "auth"
         yield Situation(
             f"{step}-unknown-code", about, Kind.REFUSED, "CC-REF-008", step, (fault,), code=UNKNOWN_CODE, quick=quick
@@ -118,6 +118,11 @@ def _refusals() -> Iterator[Situation]:
         about = f'every {step} is answered by a {STEPS[step]} with status "error"'
         fault = _member(step, "status", "error")
         yield Situation(f"{step}-status-error", about, Kind.REFUSED, "CC-REF-007", step, (fault,), quick=step == "auth")
+
+
+def _error(step: str, code: str) -> _Fault:
+    """Return the fault that refuses a request; the message doesn't repeat the code, since clients have to show it."""
+    return {"kind": "error", "code": code, "text": "not now", "when": {"message": step}}
 
 
 def _on(step: str, kind: str, **params: Any) -> _Fault:  # noqa: ANN401 - parameters of any kind of fault
@@ -309,14 +314,14 @@ def _styles() -> Iterator[Situation]:
 
 
 def _attempts() -> Iterator[Situation]:
-    busy = {"kind": "error", "code": "server_unavailable", "when": {"message": "hello"}}
+    busy = _error("hello", "server_unavailable")
     yield Situation(
         "always-unavailable", "every hello is refused with server_unavailable, for some time", Kind.RETRIED,
         "CC-RTY-001", "hello", (busy,), code="server_unavailable",
     )  # fmt: skip
     yield Situation(
         "always-rate-limited", "every auth is refused with rate_limit_exceeded, for some time", Kind.RETRIED,
-        "CC-RTY-001", "auth", ({"kind": "error", "code": "rate_limit_exceeded", "when": {"message": "auth"}},),
+        "CC-RTY-001", "auth", (_error("auth", "rate_limit_exceeded"),),
         code="rate_limit_exceeded",
     )  # fmt: skip
     yield Situation(

@@ -11,7 +11,7 @@ from typing import Final
 
 from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.habits import Habits
-from cbspec_conformance.client.observed import Connection, Observation
+from cbspec_conformance.client.observed import ClientConnection, Observation
 from cbspec_conformance.client.situations import STEPS, Kind, Situation
 
 _FOREVER: Final = float("inf")
@@ -20,6 +20,9 @@ _SETTLE: Final = 0.3
 
 _QUIET: Final = 2.5
 """Seconds without a request after which a clean session is complete: heartbeats of up to one second are learned."""
+
+_AFTER_EXIT: Final = 0.1
+"""Seconds in which the relay still reads the last messages of a client that has ended."""
 
 _TLS_WINDOW: Final = 1.5
 """Seconds after a failed handshake in which a client may fall back to another one."""
@@ -77,7 +80,7 @@ class Watch:
     def due(self, seen: Observation) -> float:
         """Return when the watch ends if nothing else happens, in seconds since the situation began."""
         if seen.exit is not None:
-            return seen.exit.at
+            return seen.exit.at + _AFTER_EXIT
         kind = self.situation.kind
         if kind is Kind.CLEAN:
             return self._clean(seen)
@@ -121,7 +124,7 @@ class Watch:
         """Whether the client has done everything that it does before it is idle."""
         return any(self._complete(each) for each in seen.connections) and now - _last_request(seen) > _SETTLE
 
-    def _complete(self, connection: Connection) -> bool:
+    def _complete(self, connection: ClientConnection) -> bool:
         wanted = {step: count for step, count in self.habits.counts.items() if step != "heartbeat"}
         return all(len(connection.of(step)) >= count for step, count in wanted.items())
 
@@ -164,9 +167,9 @@ class Watch:
         closed = [each.ended for each in seen.connections if each.by == "client" and each.ended is not None]
         if later := next_requests(self.situation, self.habits, self.profile, seen):
             return later[0][0] + _SETTLE
-        later = [each.at for each in seen.connections if each.at > struck]
-        if closed or later:
-            return min(struck + limit, max([*closed[:1], *later[:1]]) + self.limits.retry)
+        again = [each.at for each in seen.connections if each.at > struck]
+        if closed or again:
+            return min(struck + limit, max([*closed[:1], *again[:1]]) + self.limits.retry)
         return struck + limit
 
     def _refusal(self, seen: Observation, struck: float) -> float:
@@ -209,7 +212,7 @@ def next_requests(
 
 
 def _next_on(
-    connection: Connection | None, struck: float, situation: Situation, habits: Habits, profile: ClientProfile
+    connection: ClientConnection | None, struck: float, situation: Situation, habits: Habits, profile: ClientProfile
 ) -> list[tuple[float, str]]:
     if connection is None:
         return []

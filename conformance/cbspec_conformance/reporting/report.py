@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cbspec.catalogue.requirements import CHAPTERS, REVISION, Subject
+from cbspec.catalogue.requirements import CHAPTERS, REVISION, JudgedRole
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.verdicts import (
     TIME_UP,
@@ -361,7 +361,7 @@ def _conclusion(run: RunResult, line: Write) -> None:
     broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
     if broken and run.command:
         again = run.command
-        if run.subject.role is Subject.RELAY:
+        if run.subject.role is JudgedRole.RELAY:
             line("One alone, with more exchanges:")
             again += f" --only {broken[0].requirement.id} --exchanges 3"
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cbspec.catalogue.requirements import CLIENT_SET, SET, Subject
+from cbspec.catalogue.requirements import CLIENT_SET, SET, JudgedRole
 from cbspec.profile.profile import Profile
 from cbspec_conformance.target.clock import in_words
 from cbspec_conformance.target.facts import Facts
@@ -19,7 +19,7 @@ class JudgedSubject:
     sentences about what was found before the first case.
     """
 
-    role: Subject
+    role: JudgedRole
     address: str
     name: str
     transport: str
@@ -30,12 +30,12 @@ class JudgedSubject:
     @property
     def requirement_set(self) -> str:
         """The digest of the set of requirements."""
-        return SET if self.role is Subject.RELAY else CLIENT_SET
+        return SET if self.role is JudgedRole.RELAY else CLIENT_SET
 
     @property
     def prefix(self) -> str:
         """The beginning of the requirements' ids."""
-        return "CB" if self.role is Subject.RELAY else "CC"
+        return "CB" if self.role is JudgedRole.RELAY else "CC"
 
 
 def judged_relay(profile: Profile, facts: Facts) -> JudgedSubject:
@@ -44,7 +44,7 @@ def judged_relay(profile: Profile, facts: Facts) -> JudgedSubject:
     transports = facts.transport + (", WebSocket too" if facts.websocket and facts.transport == "tcp" else "")
     at = f" at {facts.address}" if facts.address else ""
     return JudgedSubject(
-        Subject.RELAY,
+        JudgedRole.RELAY,
         address,
         f"{address}{at} ({transports})",
         facts.transport,
@@ -57,7 +57,7 @@ def judged_relay(profile: Profile, facts: Facts) -> JudgedSubject:
 def judged_client(command: str, transport: str, fault: str) -> JudgedSubject:
     """Return the client that a command starts; `fault` is the reason why its clean session doesn't work, or ""."""
     notes = (f"Nothing but the clean session could be judged: {fault}.",) if fault else ()
-    return JudgedSubject(Subject.CLIENT, command, f"{command} ({transport})", transport, notes=notes)
+    return JudgedSubject(JudgedRole.CLIENT, command, f"{command} ({transport})", transport, notes=notes)
 
 
 def _notes(facts: Facts) -> Iterator[str]:

@@ -9,15 +9,15 @@ from typing import Any, Final
 from cbspec.tokens.jws import claims_of
 from cbspec_conformance.client.frames import ClientFrames
 from cbspec_conformance.client.incoming import CLIENT_TYPES, ClientMessage, duplicates
-from cbspec_conformance.client.observed import Connection
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.observed import ClientConnection
+from cbspec_conformance.client.rules.case import SituationCase
 
 _PORT_MAX: Final = 65535
 _BEATS_A_SECOND: Final = 10
 _JWT: Final = re.compile(rb"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]+")
 
 
-def judge_always(case: Case, token: str) -> None:
+def judge_always(case: SituationCase, token: str) -> None:
     """Judge the rules that hold in every situation; `token` is the client's own."""
     for connection in case.seen.connections:
         _order(case, connection)
@@ -29,12 +29,15 @@ def judge_always(case: Case, token: str) -> None:
             begin = connection.handshake.plain[:40]
             case.broken("CC-TLS-003", "nothing but TLS on the connection", f"plain text: {begin!r}")
     _process(case)
+    if case.seen.leaks:
+        line = case.seen.leaks[0]
+        case.broken("CC-TOK-002", "no token in the output", f"{line.stream}: {line.text:.80}")
     if case.seen.connections and any(each.messages for each in case.seen.connections):
         for id_ in ("CC-HEL-001", "CC-MSG-001", "CC-MSG-002", "CC-MSG-004", "CC-TOK-001", "CC-TOK-002"):
             case.passed(id_)
 
 
-def _order(case: Case, connection: Connection) -> None:
+def _order(case: SituationCase, connection: ClientConnection) -> None:
     types = [message.type for message in connection.messages]
     rest = connection.incoming.rest.strip()
     if rest and not rest.startswith(b"{"):  # the beginning of an object may be cut off by the end of the watch
@@ -48,7 +51,7 @@ def _order(case: Case, connection: Connection) -> None:
             case.passed("CC-AUT-002")
 
 
-def _message(case: Case, message: ClientMessage, token: str) -> None:
+def _message(case: SituationCase, message: ClientMessage, token: str) -> None:
     if message.fault:
         case.broken(message.requirement, "one JSON object in UTF-8", message.fault)
         return
@@ -70,7 +73,7 @@ def _message(case: Case, message: ClientMessage, token: str) -> None:
         case.broken("CC-TOK-001", "the token in auth only", f"a token in {message.type}")
 
 
-def _tenant(case: Case, message: ClientMessage, token: str) -> None:
+def _tenant(case: SituationCase, message: ClientMessage, token: str) -> None:
     own, sent = claims_of(token).get("tenant_id"), message.body.get("tenant_id")
     if sent == own:
         case.passed("CC-TUN-002")
@@ -127,7 +130,7 @@ _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Mapping[str, Any]], str]]]] = 
 }
 
 
-def _frames(case: Case, connection: Connection, frames: ClientFrames, token: str) -> None:
+def _frames(case: SituationCase, connection: ClientConnection, frames: ClientFrames, token: str) -> None:
     if not frames.request:
         return
     if fault := frames.request_fault:
@@ -155,7 +158,7 @@ def _frames(case: Case, connection: Connection, frames: ClientFrames, token: str
         case.passed("CC-WSK-007")
 
 
-def _process(case: Case) -> None:
+def _process(case: SituationCase) -> None:
     end = case.seen.exit
     if end is None:
         return

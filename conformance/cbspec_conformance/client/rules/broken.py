@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import (
     TOO_QUICK,
     judge_exit_code,
@@ -14,7 +14,7 @@ from cbspec_conformance.client.rules.reaction import Reaction
 from cbspec_conformance.client.watch import limits
 
 
-def judge_broken(case: Case, quick: bool) -> None:
+def judge_broken(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to an answer that isn't one."""
     seen = struck(case)
     if seen is None:
@@ -38,7 +38,7 @@ def judge_broken(case: Case, quick: bool) -> None:
         judge_exit_code(case, seen)
 
 
-def judge_silent(case: Case, quick: bool) -> None:
+def judge_silent(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to an answer that doesn't come, or to half a handshake."""
     situation, habits = case.situation, case.habits
     if situation.requirement == "CC-SIL-001":
@@ -61,7 +61,7 @@ def judge_silent(case: Case, quick: bool) -> None:
     _ = habits
 
 
-def _silent_handshake(case: Case, quick: bool) -> None:
+def _silent_handshake(case: SituationCase, quick: bool) -> None:
     if not case.seen.connections:
         case.unclear("CC-SIL-001", "it never connected")
         return
@@ -73,7 +73,7 @@ def _silent_handshake(case: Case, quick: bool) -> None:
         _waits(case, began.at, quick)
 
 
-def _waits(case: Case, since: float, quick: bool) -> None:
+def _waits(case: SituationCase, since: float, quick: bool) -> None:
     """Judge a client that still waits for an answer that doesn't come."""
     requirement, waited = case.situation.requirement, case.seen.watched - since
     if quick and not limits(case.profile, case.habits, quick=quick).declared:
@@ -84,7 +84,7 @@ def _waits(case: Case, since: float, quick: bool) -> None:
     case.broken(requirement, f"an end of the wait within {within}", f"still waiting after {waited:.0f} s")
 
 
-def _unanswered_heartbeats(case: Case, seen: Reaction, quick: bool) -> None:
+def _unanswered_heartbeats(case: SituationCase, seen: Reaction, quick: bool) -> None:
     if not seen.acted:
         judge_no_reaction_to_heartbeats(case, seen, quick)
         return
@@ -93,7 +93,7 @@ def _unanswered_heartbeats(case: Case, seen: Reaction, quick: bool) -> None:
     judge_exit_code(case, seen)
 
 
-def _old_connection(case: Case, seen: Reaction) -> None:
+def _old_connection(case: SituationCase, seen: Reaction) -> None:
     """Judge whether a client that has reconnected has closed its old connection."""
     if seen.again is None:
         return

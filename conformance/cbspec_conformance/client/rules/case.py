@@ -13,7 +13,7 @@ from cbspec_conformance.judging.verdicts import Finding, Outcome
 
 
 @dataclass(slots=True)
-class Case:
+class SituationCase:
     """One situation with everything that was observed, and the findings so far."""
 
     situation: Situation

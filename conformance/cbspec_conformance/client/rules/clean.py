@@ -6,8 +6,8 @@ import itertools
 from typing import Final
 
 from cbspec_conformance.client.habits import main_connection
-from cbspec_conformance.client.observed import Connection
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.observed import ClientConnection
+from cbspec_conformance.client.rules.case import SituationCase
 
 _STORM: Final = 10
 """Heartbeats per second that are no storm."""
@@ -16,7 +16,7 @@ _ON_TIME: Final = 1.5
 """The factor by which the first heartbeats may be later than their interval."""
 
 
-def judge_clean(case: Case) -> None:
+def judge_clean(case: SituationCase) -> None:
     """Judge the clean session."""
     main = main_connection(case.seen)
     if main.handshake.version == "TLSv1.3":
@@ -37,7 +37,7 @@ def judge_clean(case: Case) -> None:
     _observations(case, main)
 
 
-def _heartbeats(case: Case, main: Connection) -> None:
+def _heartbeats(case: SituationCase, main: ClientConnection) -> None:
     beats = [message.at for message in main.of("heartbeat")]
     declared = case.profile.heartbeat_interval
     if declared is None:
@@ -62,7 +62,7 @@ def _heartbeats(case: Case, main: Connection) -> None:
         case.passed("CC-HBT-002")
 
 
-def _observations(case: Case, main: Connection) -> None:
+def _observations(case: SituationCase, main: ClientConnection) -> None:
     facts, habits = main.handshake, case.habits
     name = "an address" if facts.server_name.replace(".", "").isdigit() else "a name"
     case.saw("CC-TLS-101", "server name", name if facts.server_name else "none")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.reaction import Reaction, reaction
 from cbspec_conformance.client.watch import limits
 
 TOO_QUICK: Final = "a quick run doesn't wait long enough: give answer_timeout in the client profile"
 
 
-def struck(case: Case) -> Reaction | None:
+def struck(case: SituationCase) -> Reaction | None:
     """Return the reaction; a situation that never came about is inconclusive."""
     found = reaction(case)
     if found is None:
@@ -20,7 +20,7 @@ def struck(case: Case) -> Reaction | None:
     return found
 
 
-def judge_hanging(case: Case, seen: Reaction, requirement: str, expected: str, quick: bool) -> None:
+def judge_hanging(case: SituationCase, seen: Reaction, requirement: str, expected: str, quick: bool) -> None:
     """Judge whether the client still waits for another answer."""
     stays_without = case.situation.step == "tunnel_info" and case.habits.stays
     if seen.acted:
@@ -34,7 +34,7 @@ def judge_hanging(case: Case, seen: Reaction, requirement: str, expected: str, q
         case.broken(requirement, expected, f"nothing for {waited:.0f} s: no end, no close, no attempt, no output")
 
 
-def judge_exit_code(case: Case, seen: Reaction) -> None:
+def judge_exit_code(case: SituationCase, seen: Reaction) -> None:
     """Judge the exit code of a client that has ended after a failure."""
     if seen.end is None:
         return
@@ -44,7 +44,7 @@ def judge_exit_code(case: Case, seen: Reaction) -> None:
         case.passed("CC-ERR-002")
 
 
-def judge_no_reaction_to_heartbeats(case: Case, seen: Reaction, quick: bool) -> None:
+def judge_no_reaction_to_heartbeats(case: SituationCase, seen: Reaction, quick: bool) -> None:
     """Judge a client that has done nothing about the answers to its heartbeats, or their absence."""
     requirement, count = case.situation.requirement, len(case.seen.strikes)
     if quick and not limits(case.profile, case.habits, quick=quick).declared:

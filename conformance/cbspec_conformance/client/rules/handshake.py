@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cbspec_conformance.client.observed import Connection
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.observed import ClientConnection
+from cbspec_conformance.client.rules.case import SituationCase
 
 
-def judge_untrusted(case: Case, quick: bool) -> None:
+def judge_untrusted(case: SituationCase, quick: bool) -> None:
     """Judge a TLS handshake that must not lead to a token."""
     situation, seen = case.situation, case.seen
     concerned = [each for each in seen.connections if seen.acted is None or each.at > seen.acted]
@@ -28,11 +28,11 @@ def judge_untrusted(case: Case, quick: bool) -> None:
         case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
 
 
-def _types(connection: Connection) -> str:
+def _types(connection: ClientConnection) -> str:
     return ", ".join(dict.fromkeys(message.type or "a message" for message in connection.messages))
 
 
-def judge_upgrade(case: Case, quick: bool) -> None:
+def judge_upgrade(case: SituationCase, quick: bool) -> None:
     """Judge a WebSocket handshake that must fail."""
     situation, seen = case.situation, case.seen
     asked = [each for each in seen.connections if each.incoming.frames is not None and each.outgoing.frames is not None]
@@ -48,6 +48,6 @@ def judge_upgrade(case: Case, quick: bool) -> None:
         case.passed(situation.requirement)
 
 
-def _offers_deflate(connection: Connection) -> bool:
+def _offers_deflate(connection: ClientConnection) -> bool:
     frames = connection.incoming.frames
     return frames is not None and "permessage-deflate" in frames.headers.get("sec-websocket-extensions", "")

@@ -10,7 +10,7 @@ from cbspec_conformance.client.habits import Habits
 from cbspec_conformance.client.observed import Observation
 from cbspec_conformance.client.rules.always import judge_always
 from cbspec_conformance.client.rules.broken import judge_broken, judge_silent
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.clean import judge_clean
 from cbspec_conformance.client.rules.handshake import judge_untrusted, judge_upgrade
 from cbspec_conformance.client.rules.lost import judge_loss, judge_retried
@@ -31,18 +31,29 @@ def judge(
     quick: bool,
 ) -> list[Finding]:
     """Return the findings of a situation. A pure function: the same record gives the same findings."""
-    case = Case(situation, profile, habits, seen, transport)
+    case = SituationCase(situation, profile, habits, seen, transport)
     if situation.kind is Kind.CLEAN and not habits.fault:
         judge_clean(case)
     elif habits.fault and situation.kind is not Kind.CLEAN:
         case.unclear(situation.requirement, f"the clean session doesn't work: {habits.fault}")
         return case.findings
     judge_always(case, token)
-    if situation.kind is Kind.CLEAN and habits.fault and not case.has_broken("CC-TLS-003"):
-        case.unclear("CC-TLS-001", f"the clean session doesn't work: {habits.fault}")
+    if situation.kind is Kind.CLEAN and habits.fault:
+        _unusable(case)
     elif not habits.fault and (rule := _RULES.get(situation.kind)) is not None:
         rule(case, quick)
     return case.findings
+
+
+def _unusable(case: SituationCase) -> None:
+    """Judge a clean session that doesn't work: only TLS itself can be the client's mistake here."""
+    if case.has_broken("CC-TLS-003"):
+        return
+    failures = [each.handshake.failure for each in case.seen.connections if each.handshake.failure]
+    if failures and all("unsupported protocol" in failure for failure in failures):
+        case.broken("CC-TLS-001", "a TLS 1.3 handshake", failures[0])
+    else:
+        case.unclear("CC-TLS-001", f"the clean session doesn't work: {case.habits.fault}")
 
 
 def why_not(situation: Situation, habits: Habits, profile: ClientProfile, *, quick: bool) -> str:
@@ -65,7 +76,7 @@ def why_not(situation: Situation, habits: Habits, profile: ClientProfile, *, qui
     return ""
 
 
-_RULES: Final[Mapping[Kind, Callable[[Case, bool], None]]] = {
+_RULES: Final[Mapping[Kind, Callable[[SituationCase, bool], None]]] = {
     Kind.TOLERATED: judge_tolerated,
     Kind.OBSERVED: judge_observed,
     Kind.REFUSED: judge_refused,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import judge_exit_code, struck
 from cbspec_conformance.client.rules.retries import has_no_end, judge_retries, not_growing
 from cbspec_conformance.client.situations import Kind
 
 
-def _lost(case: Case, quick: bool) -> None:
+def _lost(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to the end of the connection, at a request or while the client is up."""
     seen = struck(case)
     if seen is None:
@@ -42,7 +42,7 @@ def _lost(case: Case, quick: bool) -> None:
         _restored(case, seen.again)
 
 
-def _restored(case: Case, since: float) -> None:
+def _restored(case: SituationCase, since: float) -> None:
     """Judge whether the session is the same after a reconnection."""
     later = [each for each in case.seen.connections if each.at >= since]
     best = max(later, key=lambda each: len(each.messages))
@@ -56,7 +56,7 @@ def _restored(case: Case, since: float) -> None:
         case.passed("CC-REC-003")
 
 
-def judge_retried(case: Case, quick: bool) -> None:
+def judge_retried(case: SituationCase, quick: bool) -> None:
     """Judge the delays between attempts that all fail for some time."""
     seen = struck(case)
     if seen is None:
@@ -77,7 +77,7 @@ def judge_retried(case: Case, quick: bool) -> None:
     judge_retries(case, attempts, ended=seen.end is not None)
 
 
-def _websocket_close(case: Case, quick: bool) -> None:
+def _websocket_close(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to a close frame: the end of the connection, and an answer."""
     _lost(case, quick)
     frames = [each.incoming.frames for each in case.seen.connections if each.incoming.frames is not None]
@@ -89,7 +89,7 @@ def _websocket_close(case: Case, quick: bool) -> None:
         case.broken("CC-WSK-008", "a close frame in answer to one", "none")
 
 
-def judge_loss(case: Case, quick: bool) -> None:
+def judge_loss(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to the end of the connection, by a close frame or below it."""
     if case.situation.name == "websocket-close":
         _websocket_close(case, quick)

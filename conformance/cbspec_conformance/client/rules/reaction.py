@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cbspec_conformance.client.habits import usual_form
 from cbspec_conformance.client.observed import Exit
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.situations import Kind
 from cbspec_conformance.client.watch import next_requests
 
@@ -41,7 +41,7 @@ class Reaction:
         return self.noticed or self.end is not None or len(self.attempts) > 1
 
 
-def reaction(case: Case) -> Reaction | None:
+def reaction(case: SituationCase) -> Reaction | None:
     """Return the reaction to the first strike, or None if the situation never struck."""
     seen = case.seen
     struck = seen.struck
@@ -68,7 +68,7 @@ def reaction(case: Case) -> Reaction | None:
     )
 
 
-def _went_on(case: Case, struck: float, until: float, said: tuple[str, ...]) -> str:
+def _went_on(case: SituationCase, struck: float, until: float, said: tuple[str, ...]) -> str:
     """Return how the client showed that it takes the step for a success, or ""."""
     situation, habits, seen = case.situation, case.habits, case.seen
     if later := next_requests(situation, habits, case.profile, seen):
@@ -100,9 +100,12 @@ def _went_on(case: Case, struck: float, until: float, said: tuple[str, ...]) -> 
     return ""
 
 
-def _attempts(case: Case) -> tuple[float, ...]:
+def _attempts(case: SituationCase) -> tuple[float, ...]:
     """Return the times of the attempts that were refused; several tunnels of a client are one attempt."""
     strikes = case.seen.strikes
+    if case.situation.step == "heartbeat":
+        first = {strike.connection: strike.at for strike in reversed(strikes)}
+        return tuple(sorted(first.values()))  # another heartbeat on the same connection is no new attempt
     each = case.habits.counts.get(case.situation.step, 1) if case.situation.step == "tunnel_info" else 1
     by_connection: dict[int, list[float]] = {}
     for strike in strikes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import judge_exit_code, judge_hanging, struck
 from cbspec_conformance.client.rules.reaction import Reaction
 from cbspec_conformance.client.rules.retries import judge_retries
@@ -21,7 +21,7 @@ NEVER_AGAIN: Final[Mapping[str, str]] = {
 """The codes that say that the same request is refused again."""
 
 
-def judge_refused(case: Case, quick: bool) -> None:
+def judge_refused(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to an error, or to the status "error", in answer to a step."""
     seen = struck(case)
     if seen is None:
@@ -49,7 +49,7 @@ def judge_refused(case: Case, quick: bool) -> None:
         judge_retries(case, seen.attempts, ended=seen.end is not None)
 
 
-def _never_again(case: Case, seen: Reaction) -> None:
+def _never_again(case: SituationCase, seen: Reaction) -> None:
     requirement = NEVER_AGAIN.get(case.situation.code)
     if requirement is None:
         return
@@ -64,7 +64,7 @@ def _never_again(case: Case, seen: Reaction) -> None:
         case.passed(requirement)
 
 
-def _shown(case: Case, seen: Reaction) -> None:
+def _shown(case: SituationCase, seen: Reaction) -> None:
     if any(case.situation.code in line for line in case.seen.lines()):
         case.passed("CC-ERR-001")
     elif seen.end is not None:

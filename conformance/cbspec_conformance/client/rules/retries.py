@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Final
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 
 _LEAST_GAPS: Final = 3
 """Delays from which growth can be judged."""
@@ -52,7 +52,7 @@ def has_no_end(attempts: Sequence[float]) -> str:
     return ""
 
 
-def judge_retries(case: Case, attempts: Sequence[float], *, ended: bool) -> None:
+def judge_retries(case: SituationCase, attempts: Sequence[float], *, ended: bool) -> None:
     """Judge growth and end of the attempts after refusals."""
     if len(attempts) < 2:
         return

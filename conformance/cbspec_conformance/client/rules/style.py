@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.situations import STEPS
 
 
-def _as_usual(case: Case) -> str:
+def _as_usual(case: SituationCase) -> str:
     """Return how the session differs from the clean one, or ""."""
     seen, habits = case.seen, case.habits
     end = seen.ended_itself
@@ -27,7 +27,7 @@ def _as_usual(case: Case) -> str:
     return "doesn't end" if not habits.stays and end is None else ""
 
 
-def judge_tolerated(case: Case, quick: bool) -> None:
+def judge_tolerated(case: SituationCase, quick: bool) -> None:
     """Judge a session with a conforming relay that has another style."""
     situation = case.situation
     difference = _as_usual(case)
@@ -39,7 +39,7 @@ def judge_tolerated(case: Case, quick: bool) -> None:
     case.passed(situation.requirement)
 
 
-def _pongs(case: Case) -> None:
+def _pongs(case: SituationCase) -> None:
     frames = [each.incoming.frames for each in case.seen.connections if each.incoming.frames is not None]
     pongs = [pong for each in frames for pong in each.pongs]
     if not pongs:
@@ -48,7 +48,7 @@ def _pongs(case: Case) -> None:
         case.broken("CC-WSK-004", "pongs with the ping's payload", "another payload")
 
 
-def judge_observed(case: Case, quick: bool) -> None:
+def judge_observed(case: SituationCase, quick: bool) -> None:
     """Record the behaviour on a point that the specification leaves open."""
     difference = _as_usual(case)
     case.saw(case.situation.requirement, case.situation.name, difference or "works as usual")
