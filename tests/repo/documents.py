@@ -32,7 +32,7 @@ from cbspec_simulator.faults.kind import FaultKind, FaultLayer
 from cbspec_simulator.faults.when import CONDITIONS, MessageDirection
 from cbspec_simulator.observe.metrics import BUCKETS, RelayMetrics
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.settings.config import RelaySettings, TimelineEntry
+from cbspec_simulator.settings.config import RelaySettings, timeline_actions
 from cbspec_simulator.settings.reading import ConfigDocument
 from cbspec_simulator.settings.scenarios import scenarios
 from cbspec_simulator.settings.schema import scenario_schema
@@ -265,8 +265,8 @@ def _kind(kind: FaultKind) -> Iterator[str]:
 
 def _scenarios() -> Parts:
     rows = ((f"[`{name}`]({_SCENARIOS}/{name}.toml)", sentence) for name, sentence in scenarios())
-    entries = keys(TimelineEntry)[1:]
-    actions = ((f"`{item.name}`", describe(hint), meta(hint, "description")) for item, hint in entries)
+    entries = timeline_actions().items()
+    actions = ((f"`{name}`", describe(hint), meta(hint, "description")) for name, hint in entries)
     return {"scenarios": table(("scenario", "content"), rows), "actions": table(("key", "type", "meaning"), actions)}
 
 

@@ -128,13 +128,14 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 
 def _summary(fault: dict[str, Any]) -> str:
-    done = ("name", "kind", "sequence", "when", "direction", "matched", "strikes", "repeat")
+    done = ("name", "kind", "sequence", "when", "direction", "matched", "strikes", "never_struck", "repeat")
     parts = [fault.get("kind") or " then ".join(part["kind"] for part in fault["sequence"])]
     parts += [f"{key}={json.dumps(value)}" for key, value in fault.items() if key not in done]
     when = fault.get("when", {})
     if when:
         parts.append("when " + " ".join(f"{key}={value}" for key, value in when.items()))
-    return f"{fault['name']:<16} {' '.join(parts)}  ({fault['strikes']} strikes of {fault['matched']} matches)"
+    struck = f"{fault['strikes']} strikes" if fault["strikes"] else "never struck:"
+    return f"{fault['name']:<16} {' '.join(parts)}  ({struck} of {fault['matched']} matches)"
 
 
 def _kinds() -> str:

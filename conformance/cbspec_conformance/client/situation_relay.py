@@ -63,7 +63,7 @@ class SituationRelay:
             events.NotSecured: self._not_secured,
             events.BytesReceived: self._received,
             events.BytesSent: self._sent,
-            events.Ended: self._ended,
+            events.ConnectionEnding: self._ended,
             events.Decided: self._decided,
         }
         for kind, handler in handlers.items():
@@ -142,7 +142,7 @@ class SituationRelay:
         self._of(event.number).outgoing.receive(event.data, self._now())
         self._changed()
 
-    def _ended(self, event: events.Ended) -> None:
+    def _ended(self, event: events.ConnectionEnding) -> None:
         connection = self._of(event.number)
         if connection.ended is None:
             connection.ended, connection.by, connection.how = self._now(), str(event.by), str(event.how)

@@ -1,10 +1,12 @@
-"""The output of `cbspec simulate` when it is ready: text, or one line of JSON."""
+"""The output of `cbspec simulate` when it is ready and at its end: text, or lines of JSON."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from cbspec_simulator.settings.config import ConfigError
 from cbspec_simulator.settings.issuing import secret_source
 
 log = logging.getLogger("simulator")
+from cbspec_simulator.control.controls import unused
 
 _DAY: Final = 86_400
 _TRANSPORTS: Final = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}
@@ -28,6 +31,18 @@ def announce(simulator: Simulator, deployment: Deployment | None, args: argparse
     """Print the relay's address and how to use it; `args` are the command's."""
     facts = _facts(simulator, deployment, args.profile_out)
     print(json.dumps(facts) if args.json else "\n".join(_text(facts, args)), flush=True)
+
+
+def conclude(simulator: Simulator, args: argparse.Namespace) -> None:
+    """Print the faults that never struck and the actions that weren't reached; `args` are the command's."""
+    controls = simulator.controls
+    found, faults = controls.never_struck(), controls.faults()
+    if args.json and (faults or any(found.values())):
+        with contextlib.suppress(OSError):  # the reader of the first line may have gone
+            print(json.dumps({"faults": faults, "never_struck": found}), flush=True)
+    if not args.json:
+        for line in unused(found):
+            print(f"cbspec simulate: {line}", file=sys.stderr)
 
 
 def _facts(simulator: Simulator, deployment: Deployment | None, profile: Path | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from cbspec_simulator.observe.transcript import RelayTranscript
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.settings.config import Config, ConfigError
+from cbspec_simulator.settings.config import Config, ConfigError, TimelineEntry
 from cbspec_simulator.settings.issuing import issuer_settings
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Simulator:
                 with _errors(f"[metrics] port {self.config.metrics.port}"):
                     metrics = RelayMetrics(relay, self.clock.monotonic)
                     self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
-            self._timeline = Timeline(self.config.timeline, self.controls, self.clock)
+            self._timeline = Timeline(self.config.timeline, self.controls, self.clock, relay.tell)
             if self.config.control.port is not None:
                 # Imported on demand, since importing the HTTP server takes a third of a second.
                 from cbspec_simulator.control.server import ControlServer
@@ -112,6 +112,13 @@ class Simulator:
         except ConfigError:
             await self.close()
             raise
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the times of faults and of the timeline from now on: clients know that the relay is ready."""
+        self.relay.faults.begin(self.clock.monotonic())
+        if self._timeline is not None:
+            self._timeline.begin()
 
     async def close(self, grace: float = _GRACE) -> None:
         """Close all connections and servers; clients have `grace` seconds to close their ends."""
@@ -153,11 +160,17 @@ class Simulator:
         self.relay.tell(Controlled("reload"))
         self.relay.drain(config.relay.draining)
         self.relay.faults.reset()
+        self.relay.faults.spent.clear()
         self.relay.faults.seed = config.seed
         self.relay.faults.add_all(config.faults, self.clock.monotonic())
         if self._timeline is not None:
             self._timeline.close()
-        self._timeline = Timeline(config.timeline, self.controls, self.clock)
+        self._timeline = Timeline(config.timeline, self.controls, self.clock, self.relay.tell)
+
+    @property
+    def actions_left(self) -> tuple[TimelineEntry, ...]:
+        """The actions of the timeline that weren't reached yet."""
+        return self._timeline.left if self._timeline is not None else ()
 
     def drop(self, number: int, how: ConnectionEnd) -> bool:
         """End a connection by its number; return whether it was open."""

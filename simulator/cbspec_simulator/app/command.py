@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
-from cbspec_simulator.app.announce import announce
+from cbspec_simulator.app.announce import announce, conclude
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment, write_profile
 from cbspec_simulator.app.life import Lifetime, live
@@ -101,6 +101,7 @@ def _serve(args: argparse.Namespace) -> None:
     if args.profile_out is None:
         simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
         asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), life))
+        conclude(simulator, args)
         return
     deployment = Deployment(config, behaviour, transcript=args.transcript)
 
@@ -109,3 +110,4 @@ def _serve(args: argparse.Namespace) -> None:
         announce(deployment.main, deployment, args)
 
     asyncio.run(live(deployment, read, ready, life))
+    conclude(deployment.main, args)

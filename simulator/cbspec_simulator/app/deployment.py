@@ -60,6 +60,11 @@ class Deployment:
         """Refuse new work, and wait at most `grace` seconds for the open connections of all relays to end."""
         await asyncio.gather(*(simulator.drain(grace) for simulator in (self.main, *self.conditions.values())))
 
+    def begin(self) -> None:
+        """Count the times of faults and timelines from now on."""
+        for simulator in (self.main, *self.conditions.values()):
+            simulator.begin()
+
     def reload(self, config: Config) -> None:
         """Apply another configuration without closing a connection; raises as `Simulator.reload` does."""
         self.main.reload(_observed(config))

@@ -94,6 +94,7 @@ async def live(
         raise_limit()
         stack.enter_context(_ending(lifetime, interrupt))
         ready()
+        served.begin()
         await drain.wait()
         if not end.is_set():
             log.info("draining", extra={"grace": lifetime.grace})

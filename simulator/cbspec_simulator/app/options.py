@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--transcript", type=Path, metavar="FILE", help="write all messages, without tokens, to this file")
     add("--log-level", choices=log.LEVELS, default="warning", help="level of the log on stderr (default: warning)")
     add("--log-format", choices=log.FORMATS, default="text", help="format of the log (default: text)")
-    add("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
+    add("--json", action="store_true", help="print one line of JSON when ready, and one about faults at the end")
 
     add = parser.add_argument_group("lists").add_argument
     for names, listed in (

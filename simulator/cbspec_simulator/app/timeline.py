@@ -1,4 +1,4 @@
-"""The timeline: actions on a relay at the times that a scenario names."""
+"""The timeline: actions on a relay at the times that a scenario names, counted from an event."""
 
 from __future__ import annotations
 
@@ -9,39 +9,70 @@ from typing import Any
 
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.control.controls import ControlError, Controls
+from cbspec_simulator.relay.events import Accepted, MessageReceived, Subscribers
 from cbspec_simulator.settings.config import TimelineEntry
 
 log = logging.getLogger("simulator")
 
 
 class Timeline:
-    """Performs each action when it is due by the simulator's clock."""
+    """Performs each action when it is due by the simulator's clock; `tell` has the events of the relay."""
 
-    def __init__(self, entries: tuple[TimelineEntry, ...], controls: Controls, clock: Clock) -> None:
+    def __init__(self, entries: tuple[TimelineEntry, ...], controls: Controls, clock: Clock, tell: Subscribers) -> None:
         self._left = sorted(entries, key=lambda entry: entry.at)
         self._controls = controls
         self._clock = clock
-        self._began = clock.monotonic()
+        self._began: dict[str | None, float] = {}
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         if self._left:
             clock.watch(self._run)
-            self._run()
+        if any(entry.after for entry in self._left):
+            tell.add(lambda _: self._happened("first connection"), Accepted)
+            tell.add(lambda event: self._happened(event.type), MessageReceived)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on: the relay is ready."""
+        self._began[None] = self._clock.monotonic()
+        self._run()
+
+    @property
+    def left(self) -> tuple[TimelineEntry, ...]:
+        """The entries whose actions weren't performed yet."""
+        return tuple(self._left)
 
     def close(self) -> None:
         """Cancel the remaining actions."""
-        self._left.clear()
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+
+    def _happened(self, event: str) -> None:
+        """Count the times after an event from now on, if it is the first of its kind."""
+        if event not in self._began and any(entry.after == event for entry in self._left):
+            self._began[event] = self._clock.monotonic()
+            asyncio.get_running_loop().call_soon(self._run)  # after the answer to a request
 
     def _run(self) -> None:
         """Perform the actions that are due, and set a timer for the next one."""
         if self._timer is not None:
             self._timer.cancel()
-        while self._left and self._left[0].at <= self._clock.monotonic() - self._began:
-            self._perform(self._left.pop(0))
-        if self._left:
-            left = self._left[0].at - (self._clock.monotonic() - self._began)
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._run)
+        if self._closed:
+            return
+        while (entry := min(filter(self._counts, self._left), key=self._due, default=None)) is not None:
+            wait = self._due(entry) - self._clock.monotonic()
+            if wait > 0:
+                self._timer = asyncio.get_running_loop().call_later(wait, self._run)
+                return
+            self._left.remove(entry)
+            self._perform(entry)
+
+    def _counts(self, entry: TimelineEntry) -> bool:
+        return entry.after in self._began
+
+    def _due(self, entry: TimelineEntry) -> float:
+        return self._began[entry.after] + entry.at
 
     def _perform(self, entry: TimelineEntry) -> None:
         name, argument = entry.action

@@ -84,6 +84,7 @@ def _add_simple(api: FastAPI, controls: Controls) -> None:
     for method, path, tag, control, summary in (
         ("GET", "/faults", "faults", controls.faults, "The faults with their counts"),
         ("GET", "/faults/{name}", "faults", controls.fault, "One fault"),
+        ("GET", "/never-struck", "faults", controls.never_struck, "The faults and actions without an effect so far"),
         ("DELETE", "/faults/{name}", "faults", controls.remove_fault, "Remove a fault, and release its messages"),
         ("POST", "/faults/{name}/release", "faults", controls.release, "Release the messages that a fault holds"),
         ("POST", "/reset", "faults", controls.reset, reset),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,7 +20,7 @@ from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
 from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.settings.config import Config, RelayLimits
+from cbspec_simulator.settings.config import Config, RelayLimits, TimelineEntry
 
 RELAY_LIMITS: Final = tuple(item.name for item, _ in keys(RelayLimits))
 _NO_LIMIT: Final[Mapping[str, Any]] = {
@@ -43,6 +43,10 @@ class Controllable(Protocol):
     @property
     def transcript(self) -> RelayTranscript:
         """The transcript so far."""
+
+    @property
+    def actions_left(self) -> Sequence[TimelineEntry]:
+        """The actions of the timeline that weren't reached yet."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -70,6 +74,16 @@ class Controls:
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults with their counts."""
         return [active.to_json() for active in self._relay.faults.all()]
+
+    def never_struck(self) -> dict[str, Any]:
+        """Return the faults that never struck, also removed ones, and the timeline's actions that weren't reached."""
+        return {
+            "faults": [active.to_json() for active in self._relay.faults.never_struck()],
+            "timeline": [
+                {"at": entry.at, "after": entry.after or "ready", "do": entry.action[0]}
+                for entry in self._simulator.actions_left
+            ],
+        }
 
     def add_fault(self, data: object) -> dict[str, Any]:
         """Add a fault, and return it."""
@@ -194,6 +208,7 @@ class Controls:
             "limits": self._limits(),
             "seed": relay.faults.seed,
             "faults": len(relay.faults.all()),
+            "never_struck": len(relay.faults.never_struck()),
             "started": self._simulator.transcript.began,
             "entries": self._simulator.transcript.number,
             "time": self.time(),
@@ -226,6 +241,16 @@ class Controls:
             "rate": {"per_second": rate.per_second, "burst": rate.burst, "scope": rate.scope} if rate else None,
             "allowed_addresses": list(tenant.allowed_addresses),
         }
+
+
+def unused(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each fault and action in the result of `Controls.never_struck`."""
+    for fault in found["faults"]:
+        kind = fault.get("kind") or " then ".join(part["kind"] for part in fault["sequence"])
+        matched = f"it matched {fault['matched']} times" if fault["matched"] else "nothing matched its condition"
+        yield f"the fault {fault['name']} ({kind}) never struck: {matched}"
+    for entry in found["timeline"]:
+        yield f"the timeline's action {entry['do']}, {entry['at']:g} s after {entry['after']}, was never reached"
 
 
 def _changes(table: type, changes: Mapping[str, Any], **known: str) -> dict[str, Any]:

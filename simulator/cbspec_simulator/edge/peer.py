@@ -113,8 +113,9 @@ class Peer(asyncio.Protocol):
         faults = self._edge.relay.faults
         if not faults.active:
             return _CONFORMING
-        greeting = Greeting()
-        for strike in faults.at(Occasion(MessageDirection.CONNECT, self.number), self._edge.clock.monotonic()):
+        greeting, now = Greeting(), self._edge.clock.monotonic()
+        faults.happened("first connection", now)
+        for strike in faults.at(Occasion(MessageDirection.CONNECT, self.number), now):
             if strike.kind.connect is not None:
                 strike.kind.connect(greeting, strike)
         return greeting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Container, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -14,6 +14,7 @@ from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.when import Occasion, Per
 
 _NONE: Final[tuple[Strike, ...]] = ()
+_SPENT: Final = 1000  # removed faults that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,10 @@ class _Count:
 
 @dataclass(slots=True)
 class Active:
-    """A fault, the time when it was added, and its counts so far."""
+    """A fault, the time from which it counts (None: its event hasn't happened yet), and its counts so far."""
 
     fault: Fault
-    since: float
+    since: float | None
     matched: int = 0
     strikes: int = 0
     counts: dict[Hashable, _Count] = field(default_factory=dict)
@@ -59,11 +60,16 @@ class Active:
             "direction": str(self.fault.direction),
             "matched": self.matched,
             "strikes": self.strikes,
+            "never_struck": not self.strikes,
         }
+
+    def lasts(self, now: float) -> bool:
+        """Return whether the fault is in effect."""
+        return self.since is not None and self.fault.when.lasts(now - self.since)
 
 
 class Faults:
-    """The faults of a relay, by name in `active`.
+    """The faults of a relay, by name in `active`; `spent` holds those that were removed and never struck.
 
     Arguments: `seed` determines random decisions; `tell` receives every decision. All times are seconds of the
     simulator's monotonic clock.
@@ -73,6 +79,7 @@ class Faults:
         self.seed = seed
         self._tell = tell
         self.active: dict[str, Active] = {}
+        self.spent: deque[Active] = deque(maxlen=_SPENT)
         self._added = 0
         self._watchers: list[Callable[[], None]] = []
         self._openers: list[Callable[[str], None]] = []
@@ -82,7 +89,7 @@ class Faults:
         name = fault.name or self._free_name()
         if name in self.active:
             raise FaultError([f"name: there is already a fault {name}; remove it or choose another name"])
-        self.active[name] = Active(replace(fault, name=name), now)
+        self.active[name] = Active(replace(fault, name=name), None if fault.when.event else now)
         self._changed()
         return name
 
@@ -95,6 +102,8 @@ class Faults:
     def remove(self, name: str) -> Active:
         """Remove a fault and release the messages that it holds; raises KeyError if there is none of this name."""
         gone = self.active.pop(name)
+        if not gone.strikes:
+            self.spent.append(gone)
         self.release(name)
         self._changed()
         return gone
@@ -104,6 +113,25 @@ class Faults:
         for name in tuple(self.active):
             self.remove(name)
         self._added = 0
+
+    def begin(self, now: float) -> None:
+        """Count the time of the faults from now on: the relay is ready."""
+        for active in self.active.values():
+            if active.since is not None:
+                active.since = now
+        self._changed()
+
+    def happened(self, event: str, now: float) -> None:
+        """Begin the faults that wait for an event."""
+        begun = [each for each in self.active.values() if each.since is None and each.fault.when.event == event]
+        for active in begun:
+            active.since = now
+        if begun:
+            self._changed()
+
+    def never_struck(self) -> tuple[Active, ...]:
+        """Return the faults without a strike, also those that were removed."""
+        return (*self.spent, *(active for active in self.active.values() if not active.strikes))
 
     def release(self, name: str) -> None:
         """Release the messages that a fault holds; it continues to hold later messages."""
@@ -122,7 +150,7 @@ class Faults:
     def standing(self, kind: str, now: float) -> bool:
         """Return whether a standing fault of this kind is in effect."""
         return any(
-            part.kind is not None and part.kind.name == kind and active.fault.when.lasts(now - active.since)
+            part.kind is not None and part.kind.name == kind and active.lasts(now)
             for active in self.active.values()
             for part in active.fault.parts
         )
@@ -133,7 +161,7 @@ class Faults:
             active.since + moment - now
             for active in self.active.values()
             for moment in (active.fault.when.begin, active.fault.when.end)
-            if moment is not None
+            if moment is not None and active.since is not None
         ]
         return min((time for time in times if time > 0), default=None)
 
@@ -153,7 +181,7 @@ class Faults:
 
     def _strike(self, active: Active, occasion: Occasion, now: float) -> Strike | None:
         fault, when = active.fault, active.fault.when
-        if not (fault.concerns(occasion) and when.matches(occasion, now - active.since)):
+        if active.since is None or not (fault.concerns(occasion) and when.matches(occasion, now - active.since)):
             return None
         count = active.counts.setdefault(when.holder(occasion), _Count())
         count.matched += 1

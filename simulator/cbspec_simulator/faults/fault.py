@@ -225,7 +225,8 @@ def _unsupported(kinds: Sequence[FaultKind], when: When, direction: MessageDirec
         yield "sequence", f"{standing} is in effect all the time and cannot be part of one"
     for name in [name for name in CONDITIONS if getattr(when, name) != getattr(_PLAIN, name)]:
         early = name in ("tenant", "subject", "transport") or (name == "per" and when.per is not Per.CONNECTION)
-        if standing is not None and name not in (*LASTING, "direction"):
+        lasting = name in LASTING or (name == "after" and when.event)
+        if standing is not None and not lasting and name != "direction":
             yield f"when.{name}", f"{standing} is in effect all the time; only {' and '.join(LASTING)} apply"
         elif direction is MessageDirection.CONNECT and early:
             yield f"when.{name}", "is not known yet when a connection opens"

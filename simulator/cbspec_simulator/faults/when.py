@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from cbspec.documents import Count, Text, keys, says
+from cbspec.documents import Converted, Count, DocumentReader, Place, Text, keys, says
 from cbspec_simulator.base.values import Delay, Probability
 
 
@@ -56,13 +56,22 @@ REQUESTS: Final = typing.get_args(RequestName)
 ANSWERS: Final = typing.get_args(AnswerName)
 
 
+EventName = Literal["first connection", "hello", "auth", "tunnel_info", "heartbeat"]
+EVENTS: Final = typing.get_args(EventName)
+"""The events from which times can count: the first connection, or the first answer to a request of this type."""
+
+
+def _read_after(value: object, place: Place, reader: DocumentReader) -> object:
+    return reader.convert(value, EventName if isinstance(value, str) else Count, place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
     """The condition of a fault; a key that is None or has its default does not restrict it.
 
     `nth`, `every` and `after` count the occasions that match the keys before them; `per` says whose occasions, and
     whose strikes for `times` and sequences, are counted together. `begin` and `end` are seconds of the simulator's
-    clock since the fault was added.
+    clock since the fault was added, or since the first event of the name `after`.
     """
 
     direction: Annotated[
@@ -76,21 +85,40 @@ class When:
     subject: Annotated[Text | None, says("the subject of the connection, or of the token of an auth")] = None
     connection: Annotated[Count | None, says("the number of the connection, counted from 1 since the start")] = None
     transport: Annotated[TransportName | None, says("the transport of the connection")] = None
-    begin: Annotated[Delay, says("the first second after the fault was added")] = 0.0
-    end: Annotated[Delay | None, says("the second after the fault was added at which it ends")] = None
+    begin: Annotated[Delay, says("the first second after the fault was added, or after the event in `after`")] = 0.0
+    end: Annotated[Delay | None, says("the second at which it ends, counted like begin")] = None
     per: Annotated[Per, says('whose messages and strikes are counted together (default: "relay", all of them)')] = (
         Per.RELAY
     )
     nth: Annotated[Count | None, says("only the nth matching message")] = None
     every: Annotated[Count | None, says("every nth matching message")] = None
-    after: Annotated[Count, says("only messages after the nth matching one")] = 0
+    after: Annotated[
+        Any,
+        Converted(_read_after, {"anyOf": [{"type": "integer", "minimum": 1}, {"enum": list(EVENTS)}]}),
+        says(
+            "only messages after the nth matching one; or the event after which the fault begins, "
+            "and from which begin and end count",
+            *EVENTS,
+            title=f"a whole number, 1 or more, or one of {', '.join(EVENTS)}",
+        ),
+    ] = 0
     probability: Annotated[Probability | None, says("the probability of a strike, drawn with the simulator's seed")] = (
         None
     )
     times: Annotated[Count | None, says("maximum number of strikes")] = None
 
+    @property
+    def event(self) -> str:
+        """The event after which the fault begins, "" if it begins at once."""
+        return self.after if isinstance(self.after, str) else ""
+
+    @property
+    def skipped(self) -> int:
+        """The number of matching messages that it spares first."""
+        return 0 if isinstance(self.after, str) else self.after
+
     def matches(self, occasion: Occasion, age: float) -> bool:
-        """Return whether an occasion counts; `age` is in seconds since the fault was added."""
+        """Return whether an occasion counts; `age` is in seconds since the fault's beginning."""
         for name in _ABOUT:
             wanted = getattr(self, name)
             if wanted is not None and wanted != getattr(occasion, name):
@@ -98,15 +126,15 @@ class When:
         return self.lasts(age)
 
     def lasts(self, age: float) -> bool:
-        """Return whether the fault is in effect; `age` is in seconds since it was added."""
+        """Return whether the fault is in effect; `age` is in seconds since its beginning."""
         return self.begin <= age and (self.end is None or age < self.end)
 
     def chosen(self, number: int) -> bool:
         """Return whether the fault strikes on the nth matching occasion (1-based)."""
         return (
-            number > self.after
+            number > self.skipped
             and (self.nth is None or number == self.nth)
-            and (self.every is None or (number - self.after) % self.every == 0)
+            and (self.every is None or (number - self.skipped) % self.every == 0)
         )
 
     def holder(self, occasion: Occasion) -> Hashable:

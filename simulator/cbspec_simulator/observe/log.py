@@ -90,18 +90,18 @@ def _ended(event: Ended) -> None:
 def _below_messages(event: Event) -> None:
     match event:
         case Accepted(number, address):
-            _line(logging.DEBUG, "accepted", number, address=address)
+            _line(logging.DEBUG, "accepted", number, _NOBODY, address=address)
         case Secured(number, facts):
-            _line(logging.DEBUG, "secured", number, **_given(asdict(facts)))
+            _line(logging.DEBUG, "secured", number, _NOBODY, **_given(asdict(facts)))
         case NotSecured():
             values = event._asdict()
             values["plain"] = redact_message(event.plain)
             del values["number"]
-            _line(logging.INFO, "not secured", event.number, **_given(values))
+            _line(logging.INFO, "not secured", event.number, _NOBODY, **_given(values))
         case Unread(number, data):
-            _line(logging.DEBUG, "unread", number, text=redact_message(data))
+            _line(logging.DEBUG, "unread", number, _NOBODY, text=redact_message(data))
         case Controlled(action, text):
-            _line(logging.INFO, "control", 0, action=action, text=redact(text))
+            _line(logging.INFO, "control", 0, _NOBODY, action=action, text=redact(text))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, object]:
@@ -110,7 +110,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, object]:
     return {name: redact(value) if isinstance(value, str) else value for name, value in shown.items()}
 
 
-def _line(level: int, event: str, connection: int, acts_for: tuple[str, str] = _NOBODY, **values: object) -> None:
+def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **values: object) -> None:
     if log.isEnabledFor(level):
         tenant, subject = map(redact, acts_for)
         log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **values})

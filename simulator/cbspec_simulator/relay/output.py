@@ -112,6 +112,8 @@ class Output:
             if strike.kind.edit is not None:
                 bodies = [edited for each in bodies for edited in strike.kind.edit(each, strike)]
         self._write(bodies, context, strikes, timing)
+        if faults.active:
+            faults.happened(self.request_type, now.monotonic)
         if behaviour.ends(body, context):
             self.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.base.values import Delay, HostName, Natural, Port
 from cbspec_simulator.faults.fault import Fault, FaultTable
 from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.faults.when import EventName
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Source
 
 
@@ -164,9 +166,9 @@ class _TenantChange(Tenant):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One action of the timeline, `at` seconds after the start."""
+    """One action of the timeline, `at` seconds after the relay was ready, or after the first event `after`."""
 
-    at: Annotated[Delay, says("seconds after the start, by the simulator's clock")]
+    at: Annotated[Delay, says("seconds after the relay was ready, or after the event, by the simulator's clock")]
     add: Annotated[Any, _as_written(FaultTable, "fault"), says("fault to add", title="a fault")] = None
     remove: Annotated[Text | None, says("name of the fault to remove")] = None
     release: Annotated[Text | None, says("name of the fault to release")] = None
@@ -181,11 +183,11 @@ class TimelineEntry:
         Any, _as_written(_TenantChange, "tenant"), says("id of a tenant, and its new limits", title="a table")
     ] = None
     drop: Annotated[ConnectionEnd | None, says("how all open connections end")] = None
+    after: Annotated[EventName | None, says("the event from which `at` counts")] = None
 
     def __post_init__(self) -> None:
         if len(self._actions()) != 1:
-            names = [item.name for item, _ in keys(TimelineEntry)[1:]]
-            raise ValueError(f"must have at and one action, {', '.join(names)}")
+            raise ValueError(f"must have at and one action, {', '.join(timeline_actions())}")
 
     @property
     def action(self) -> tuple[str, Any]:
@@ -194,8 +196,13 @@ class TimelineEntry:
         return name, argument
 
     def _actions(self) -> dict[str, Any]:
-        found = {item.name: getattr(self, item.name) for item, _ in keys(TimelineEntry)[1:]}
+        found = {name: getattr(self, name) for name in timeline_actions()}
         return {name: argument for name, argument in found.items() if argument is not None}
+
+
+def timeline_actions() -> Mapping[str, Any]:
+    """Return the actions of a timeline by their keys, with their types."""
+    return {item.name: hint for item, hint in keys(TimelineEntry) if item.name not in ("at", "after")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from cbspec.profile.target import Tenant
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import THROUGH, SequenceTable, kind_table
 from cbspec_simulator.faults.when import When
-from cbspec_simulator.settings.config import RelayLimits
+from cbspec_simulator.settings.config import RelayLimits, timeline_actions
 from cbspec_simulator.settings.reading import KEY_SOURCES, ConfigDocument
 
 Schema = dict[str, Any]
@@ -35,7 +35,7 @@ def scenario_schema() -> Schema:
     one_source: list[Schema] = [{"required": [key]} for key in KEY_SOURCES]
     tables["tokens"]["oneOf"] = [{"not": {"anyOf": one_source}}, *one_source]
     tables["tenants"]["items"] = {"$ref": "#/$defs/tenant"}
-    tables["timeline"]["items"] |= {"minProperties": 2, "maxProperties": 2}
+    tables["timeline"]["items"]["oneOf"] = [{"required": [name]} for name in timeline_actions()]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A configuration or a scenario of the cbspec simulator, in TOML",

@@ -43,6 +43,15 @@ class LocalFault:
         """The number of times that its condition matched, including those at which it did not strike."""
         return int(self._look()["matched"])
 
+    def assert_struck(self, times: int | None = None) -> None:
+        """Raise AssertionError unless the fault struck: at least once, or exactly so many times."""
+        found = self._look()
+        strikes, matched = int(found["strikes"]), int(found["matched"])
+        if strikes and times in (None, strikes):
+            return
+        wanted = "at least once" if times is None else f"{times} times"
+        raise AssertionError(f"the fault {self.name} struck {strikes} times, not {wanted}; it matched {matched} times")
+
     def release(self) -> None:
         """Send the messages that are held back; later messages are still held back."""
         self._do(lambda controls: controls.release(self.name))

@@ -1,4 +1,7 @@
-"""The relays of a pytest run: each is set up as its test's marks say; the report of a failure has its transcript."""
+"""The relays of a pytest run: each is set up as its test's marks say; the report of a failure has its transcript.
+
+The summary of a run lists the faults that never struck.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ class RunningRelays:
         self._own = own
         self._item: pytest.Item | None = None
         self._relays: dict[str, LocalRelay] = {}
+        self._unused: list[str] = []
         self._shared: dict[str, object] = {}  # the parameter of each shared fixture
 
     @classmethod
@@ -90,7 +94,19 @@ class RunningRelays:
             for name, relay in self._relays.items():
                 if transcript := str(relay.transcript):
                     report.sections.append((f"transcript of {name}", transcript))
+                if unused := relay.never_struck:
+                    report.sections.append((f"faults of {name} without an effect", "\n".join(unused)))
+        if report.when == "call":
+            for name in {"relay", *self._used(item)} & self._relays.keys():
+                self._unused += [f"{item.nodeid}: {line}" for line in self._relays[name].never_struck]
         return report
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """List the faults that never struck: their tests prove less than they seem to."""
+        if self._unused:
+            terminalreporter.section("faults without an effect")
+            for line in self._unused:
+                terminalreporter.line(line)
 
     def _used(self, item: pytest.Item) -> list[str]:
         return [name for name in self._shared if self._uses(item, name)]

@@ -12,7 +12,7 @@ from cbspec.tls_contexts import client_context
 from cbspec.tokens.jwks import key_id
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_simulator.app.assembly import Simulator
-from cbspec_simulator.control.controls import ControlError, Controls
+from cbspec_simulator.control.controls import ControlError, Controls, unused
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.testing.fault import LocalFault
@@ -221,6 +221,11 @@ class LocalRelay:
     def transcript(self) -> LocalTranscript:
         """The transcript so far."""
         return LocalTranscript(self._running, lambda: self._simulator.transcript)
+
+    @property
+    def never_struck(self) -> list[str]:
+        """A sentence for each fault that hasn't struck, also a removed one, and for each action not reached yet."""
+        return self._do(lambda controls: list(unused(controls.never_struck())))
 
     @property
     def connections(self) -> list[OpenConnection]:

@@ -66,6 +66,35 @@ def test_the_process_prints_json_and_ends_without_errors(tmp_path: Path) -> None
         assert process.returncode == 0
 
 
+@pytest.mark.parametrize("json_lines", [True, False])
+def test_the_end_tells_which_faults_never_struck(tmp_path: Path, json_lines: bool) -> None:
+    scenario = tmp_path / "mine.toml"
+    scenario.write_text(
+        'faults = [{ kind = "drop", name = "lost", when = { after = "auth" } }, { kind = "member", member = "x" }]\n'
+        'timeline = [{ at = 5, after = "hello", drop = "reset" }]\n'
+    )
+    command = [each for each in COMMAND if json_lines or each != "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*command, "--scenario", str(scenario)], text=True, **pipes) as process:  # type: ignore[call-overload]
+        first = process.stdout.readline()
+        address = json.loads(first)["address"] if json_lines else re.findall(r"on (\S+) ", first)[0]
+        host, _, port = address.rpartition(":")
+        with RawClient((host, int(port))).handshake() as client:
+            assert client.ask(HELLO)["x"] is True
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    if json_lines:
+        last = json.loads(out)
+        assert [(fault["name"], fault["strikes"]) for fault in last["faults"]] == [("lost", 0), ("fault-1", 1)]
+        assert last["never_struck"]["timeline"] == [{"at": 5.0, "after": "hello", "do": "drop"}]
+        assert ([fault["name"] for fault in last["never_struck"]["faults"]], err) == (["lost"], "")
+    else:
+        assert err == (
+            "cbspec simulate: the fault lost (drop) never struck: nothing matched its condition\n"
+            "cbspec simulate: the timeline's action drop, 5 s after hello, was never reached\n"
+        )
+
+
 async def test_the_text_has_a_token_only_for_the_development_secret(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,9 @@ import logging
 
 import pytest
 
-from cbspec.documents import keys
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import Listen, TimelineEntry
-from tests.support.client import AsyncClient, until
+from cbspec_simulator.settings.config import Listen, TimelineEntry, timeline_actions
+from tests.support.client import BEAT, AsyncClient, until
 
 LATE = {"kind": "latency", "seconds": 0.01, "name": "late"}
 ACTIONS = (
@@ -47,8 +46,27 @@ async def test_actions_happen_in_the_order_of_their_times() -> None:
     assert seen == [(0, False), (1, False), (1, False), (0, False)]
 
 
+async def test_times_count_from_events() -> None:
+    timeline = (
+        TimelineEntry(10.0, drain=True, after="first connection"),
+        TimelineEntry(0.0, drain=False, after="heartbeat"),
+        TimelineEntry(0.0, remove="never", after="tunnel_info"),
+    )
+    async with simulator(*timeline) as relay:
+        relay.clock.advance(100)
+        assert len(relay.actions_left) == 3
+        async with AsyncClient(relay.address) as client:
+            await client.greet()
+            assert not relay.relay.state.draining
+            relay.clock.advance(10)
+            assert relay.relay.state.draining
+            assert (await client.ask(BEAT))["type"] == "heartbeat_response"
+            await until(lambda: not relay.relay.state.draining)
+        assert relay.controls.never_struck()["timeline"] == [{"at": 0.0, "after": "tunnel_info", "do": "remove"}]
+
+
 async def test_each_action_has_an_effect(caplog: pytest.LogCaptureFixture) -> None:
-    assert [entry.action[0] for entry in ACTIONS] == [item.name for item, _ in keys(TimelineEntry)[1:]]
+    assert [entry.action[0] for entry in ACTIONS] == [*timeline_actions()]
     for entry in ACTIONS:
         async with simulator(entry) as relay, AsyncClient(relay.address) as client:
             await client.greet()

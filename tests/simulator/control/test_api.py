@@ -82,6 +82,8 @@ async def test_operations(simulator: Simulator) -> None:
     status, fault = await ask(simulator, "POST", "/faults", FAULT)
     assert (status, fault["name"], fault["strikes"]) == (201, "x", 0)
     assert await ask(simulator, "GET", "/faults") == (200, [fault])
+    assert fault["never_struck"]
+    assert await ask(simulator, "GET", "/never-struck") == (200, {"faults": [fault], "timeline": []})
     for method, path in (("GET", "/faults/x"), ("POST", "/faults/x/release"), ("DELETE", "/faults/x")):
         assert await ask(simulator, method, path) == (200, fault)
     assert (await ask(simulator, "GET", "/health"))[1]["tasks"] >= 1

@@ -157,4 +157,4 @@ def test_counts_are_reported_and_closed_connections_are_forgotten() -> None:
         assert not active.drawn
         assert len(active.counts) == (0 if per is Per.CONNECTION else 1)
         counts = {"direction": "answer", "matched": 300, "strikes": 200 if per is Per.CONNECTION else 299}
-        assert active.to_json() == {**active.fault.to_json(), **counts}
+        assert active.to_json() == {**active.fault.to_json(), **counts, "never_struck": False}

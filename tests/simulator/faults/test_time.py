@@ -11,7 +11,7 @@ import pytest
 from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import LimitSettings, Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, tunnel, until
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 DAY: Final = 86_400.0
 
@@ -95,3 +95,58 @@ async def test_a_held_answer_that_closes_closes_after_its_release(transport: typ
         assert not end.done()
         simulator.relay.faults.release("hold")
         assert b'"hello_response"' in await end
+
+
+async def test_times_count_from_the_moment_at_which_the_relay_is_ready() -> None:
+    fault = {"kind": "unavailable", "when": {"end": 5}}
+    async with serving(fault) as simulator:
+        simulator.clock.advance(4)
+        simulator.begin()
+        simulator.clock.advance(4)
+        async with AsyncClient(simulator.address) as wire:
+            assert (await wire.ask(HELLO))["code"] == "server_unavailable"
+        simulator.clock.advance(1)
+        await _serve_others(simulator)
+
+
+@pytest.mark.parametrize("transport", [AsyncClient, AsyncWebSocket])
+async def test_a_fault_begins_after_an_event(transport: type[AsyncClient]) -> None:
+    late = {"kind": "error", "code": "late", "when": {"after": "auth", "begin": 10, "end": 20}}
+    after = {"kind": "missing-member", "member": "type", "when": {"after": "auth", "direction": "answer", "end": 5}}
+    async with serving(late, after) as simulator:
+        simulator.clock.advance(6)
+        await _begins(simulator, transport(simulator.address))
+
+
+async def _begins(simulator: Simulator, client: AsyncClient) -> None:
+    async with client as wire:
+
+        async def ask(data: bytes) -> Any:  # noqa: ANN401 - JSON
+            if isinstance(wire, AsyncWebSocket):
+                return json.loads(await wire.say(data))
+            return await wire.ask(data)
+
+        if isinstance(wire, AsyncWebSocket):
+            await wire.open()
+        assert (await ask(HELLO))["type"] == "hello_response"
+        assert (await ask(auth()))["type"] == "auth_response"
+        assert "type" not in await ask(BEAT)
+        simulator.clock.advance(5)
+        assert (await ask(BEAT))["type"] == "heartbeat_response"
+        assert (await ask(auth()))["type"] == "error"  # another answer to an auth changes nothing
+        simulator.clock.advance(5)
+        assert (await ask(BEAT))["code"] == "late"
+        simulator.clock.advance(10)
+        assert (await ask(BEAT))["type"] == "heartbeat_response"
+
+
+async def test_the_port_is_closed_after_the_first_connection() -> None:
+    async with serving({"kind": "refuse", "when": {"after": "first connection", "begin": 5, "end": 10}}) as simulator:
+        simulator.clock.advance(DAY)
+        for seconds, accepted in ((0, True), (5, False), (5, True)):
+            simulator.clock.advance(seconds)
+            if accepted:
+                await _serve_others(simulator)
+            else:
+                with pytest.raises(ConnectionRefusedError):
+                    await _serve_others(simulator)

@@ -122,6 +122,8 @@ def relay_down_and_up(relay: LocalRelay) -> None:
 
 
 def unavailable_at_first(relay: LocalRelay) -> None:
+    relay.advance(100)  # it begins when a client does
+    assert relay.never_struck == ["the fault starting (unavailable) never struck: nothing matched its condition"]
     assert entered(relay)[0] == "server_unavailable"
     relay.advance(5)
     assert entered(relay) == IN

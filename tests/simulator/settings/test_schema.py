@@ -14,7 +14,7 @@ from cbspec.documents import keys, plain_type
 from cbspec_simulator import ConfigError, load_config
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
-from cbspec_simulator.settings.config import TimelineEntry
+from cbspec_simulator.settings.config import timeline_actions
 from cbspec_simulator.settings.reading import ConfigDocument
 from cbspec_simulator.settings.schema import scenario_schema
 from tests.simulator.faults.probe import NEEDED
@@ -31,7 +31,7 @@ PLACES: Final = [
     for key in (*(item.name for item, _ in keys(type_)), "kee")
     if key not in OUTSIDE
 ]
-ACTIONS: Final = [item.name for item, _ in keys(TimelineEntry) if item.name != "at"]
+ACTIONS: Final = [*timeline_actions(), "after"]
 PARAMS: Final = sorted({name for kind in KINDS.values() for name in kind.params})
 VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
     st.sampled_from(["", "x", "tenant-001", "hello", "tunnel_info", "error", "close", "reset", "relay", "127.0.0.1"]),
@@ -97,6 +97,7 @@ def test_keys_of_faults(kind: str, key: str, value: object) -> None:
     "data",
     [
         {"timeline": [{"at": 1}]},
+        {"timeline": [{"at": 1, "drain": True, "after": "first"}]},
         {"timeline": [{"at": 1, "drain": True, "reset": True}]},
         {"tokens": {"secret": "x", "key_file": "y"}},
         {"tls": {"key": "x"}},

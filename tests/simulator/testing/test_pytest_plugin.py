@@ -225,6 +225,39 @@ def test_the_transcript_is_in_the_report_of_a_failure(run: Run) -> None:
     assert '"token":"<token>"' in output
 
 
+def test_the_summary_lists_faults_without_an_effect(run: Run) -> None:
+    output = run(
+        """
+        import pytest
+
+        @pytest.mark.relay("draining-relay", faults=[{"kind": "drop", "name": "lost", "when": {"message": "auth"}}])
+        def test_passes(relay, connect):
+            connect(relay).hello()
+            relay.advance(15)
+
+        def test_strikes(relay_module, connect):
+            with relay_module.fault("delay", seconds=0.001):
+                connect(relay_module).hello()
+
+        def test_fails(relay_module):
+            relay_module.fault("refuse", name="down", when={"begin": 60})
+            assert False
+        """,
+        failed=1,
+        passed=2,
+    )
+    down = "the fault down (refuse) never struck: nothing matched its condition"
+    assert "- faults of relay_module without an effect -" in output
+    listed = [line for line in output.splitlines() if line.startswith("test_") and "::" in line and ": the " in line]
+    name = "test_the_summary_lists_faults_without_an_effect.py"
+    assert listed == [
+        f"{name}::test_passes: the fault lost (drop) never struck: nothing matched its condition",
+        f"{name}::test_passes: the timeline's action drop, 20 s after ready, was never reached",
+        f"{name}::test_passes: the timeline's action drain, 30 s after ready, was never reached",
+        f"{name}::test_fails: {down}",
+    ]
+
+
 MISTAKES = {
     '"flaky"': "@pytest.mark.relay: scenario flaky: no such scenario and no such file; did you mean flaky-",
     'persona="hello-version-mising"': "persona hello-version-mising: no such persona; did you mean",

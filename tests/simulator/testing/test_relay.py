@@ -221,8 +221,17 @@ def test_a_fault_strikes_until_the_end_of_its_with(relay: LocalRelay) -> None:
         with relay.fault("error", code="server_unavailable", when={"message": "hello"}) as fault:
             assert [client.name(HELLO), client.name(BEAT)] == ["server_unavailable", "unknown_message_type"]
             assert (fault.strikes, fault.matched) == (1, 1)
+        fault.assert_struck()
+        fault.assert_struck(1)
         assert client.name(HELLO) == "hello_response"
     assert fault.strikes == 1
+    assert relay.never_struck == []
+    with relay.fault("drop", name="lost", when={"message": "auth"}) as unused:
+        pass
+    for times, wanted in ((None, "at least once"), (2, "2 times")):
+        with pytest.raises(AssertionError, match=f"the fault lost struck 0 times, not {wanted}; it matched 0 times"):
+            unused.assert_struck(times)
+    assert relay.never_struck == ["the fault lost (drop) never struck: nothing matched its condition"]
 
 
 def test_a_fault_stays_until_it_is_removed_or_the_relay_is_reset(relay: LocalRelay) -> None:

@@ -249,7 +249,7 @@ function showFaults(faults) {
     (fault) => make("li", { class: "fault" },
       make("div", { class: "what" }, make("strong", {}, kindOf(fault)), " ", make("span", { class: "name quiet" }, fault.name),
         make("div", { class: "also" },
-          terms(fault, ["name", "kind", "when", "direction", "matched", "strikes", "sequence", "repeat"])),
+          terms(fault, ["name", "kind", "when", "direction", "matched", "strikes", "never_struck", "sequence", "repeat"])),
         make("div", { class: "also quiet" }, fault.when ? `when ${terms(fault.when)}` : `at every ${fault.direction}`)),
       make("div", { class: "count" }, make("b", { class: "strikes" }), make("span", { class: "matched quiet" })),
       make("button", { type: "button", hidden: !holds(fault), "aria-label": `Release ${fault.name}`,
@@ -332,7 +332,8 @@ function field(group, name, schema, required = false) {
 const JSON_HINTS = { array: "[1, 20]", object: "{…}" };
 
 function valueOf(input) {
-  const { type } = input.schema;
+  const { type, anyOf } = input.schema;
+  if (anyOf) return /^\d+$/.test(input.value) ? Number(input.value) : input.value; // a number or a word
   if (type === "integer" || type === "number") return Number(input.value);
   if (type === "string" || input.schema.enum) return input.value;
   try {
