@@ -15,9 +15,9 @@ from cbspec_simulator.relay.events import (
     Accepted,
     Answered,
     Connected,
+    ConnectionEnded,
     Controlled,
     Decided,
-    Ended,
     Event,
     MessageReceived,
     NotSecured,
@@ -38,7 +38,7 @@ LOGGED: Final = (
     Unread,
     Answered,
     Decided,
-    Ended,
+    ConnectionEnded,
     Controlled,
 )
 """The events that are logged."""
@@ -71,13 +71,13 @@ def log_event(event: Event) -> None:
                 values["chance"] = decision.chance
             level = logging.INFO if decision.struck else logging.DEBUG
             _line(level, "fault", about.connection, (about.tenant, about.subject), **values)
-        case Ended():
+        case ConnectionEnded():
             _ended(event)
         case _:
             _below_messages(event)
 
 
-def _ended(event: Ended) -> None:
+def _ended(event: ConnectionEnded) -> None:
     values: dict[str, object] = {"by": str(event.by), "how": str(event.how)}
     if event.alert:
         values["alert"] = event.alert

@@ -27,7 +27,7 @@ from cbspec_simulator.relay.events import (
     BytesReceived,
     BytesSent,
     Closed,
-    Ended,
+    ConnectionEnded,
     EndedBy,
     EndedHow,
     NotSecured,
@@ -47,7 +47,7 @@ BY, HOW = EndedBy, EndedHow
 
 
 @dataclass
-class Wire:
+class SeenByClient:
     """What a client saw: the plain text that it sent and received, and how its handshake failed."""
 
     sent: bytes = b""
@@ -59,7 +59,7 @@ class Wire:
 class Row:
     """A client's deeds against a relay with faults; the end that the relay must record, and how TLS failed."""
 
-    act: Callable[[tuple[str, int], Wire], None]
+    act: Callable[[tuple[str, int], SeenByClient], None]
     by: EndedBy
     how: EndedHow
     faults: tuple[Mapping[str, Any], ...] = ()
@@ -77,10 +77,10 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def says(*texts: bytes, end: str = "", transport: str = "tcp") -> Callable[[tuple[str, int], Wire], None]:
+def says(*texts: bytes, end: str = "", transport: str = "tcp") -> Callable[[tuple[str, int], SeenByClient], None]:
     """Return the client that sends texts, reads an answer to each line, and then ends in a way, or reads on."""
 
-    def act(address: tuple[str, int], wire: Wire) -> None:
+    def act(address: tuple[str, int], wire: SeenByClient) -> None:
         with RawClient(address, transport) as peer:
             peer.handshake()
             for text in texts:
@@ -104,10 +104,12 @@ def says(*texts: bytes, end: str = "", transport: str = "tcp") -> Callable[[tupl
     return act
 
 
-def fails(make: Callable[[], ssl.SSLContext], *, reads: bool = False) -> Callable[[tuple[str, int], Wire], None]:
+def fails(
+    make: Callable[[], ssl.SSLContext], *, reads: bool = False
+) -> Callable[[tuple[str, int], SeenByClient], None]:
     """Return the client whose handshake fails."""
 
-    def act(address: tuple[str, int], wire: Wire) -> None:
+    def act(address: tuple[str, int], wire: SeenByClient) -> None:
         with socket.create_connection(address, PATIENCE) as sock:
             try:
                 with make().wrap_socket(sock, server_hostname="localhost") as tls:
@@ -118,10 +120,10 @@ def fails(make: Callable[[], ssl.SSLContext], *, reads: bool = False) -> Callabl
     return act
 
 
-def raw(data: bytes, end: str = "fin") -> Callable[[tuple[str, int], Wire], None]:
+def raw(data: bytes, end: str = "fin") -> Callable[[tuple[str, int], SeenByClient], None]:
     """Return the client that sends bytes without TLS."""
 
-    def act(address: tuple[str, int], wire: Wire) -> None:
+    def act(address: tuple[str, int], wire: SeenByClient) -> None:
         with socket.create_connection(address, PATIENCE) as sock:
             sock.sendall(data)
             if end == "reset":
@@ -136,10 +138,10 @@ def raw(data: bytes, end: str = "fin") -> Callable[[tuple[str, int], Wire], None
     return act
 
 
-def begins(end: str) -> Callable[[tuple[str, int], Wire], None]:
+def begins(end: str) -> Callable[[tuple[str, int], SeenByClient], None]:
     """Return the client that sends a ClientHello, waits for the first bytes if there are any, and ends."""
 
-    def act(address: tuple[str, int], wire: Wire) -> None:
+    def act(address: tuple[str, int], wire: SeenByClient) -> None:
         with RawClient(address) as peer:
             peer.send_client_hello()
             if end != "at once":
@@ -368,15 +370,19 @@ ROWS: Final[Mapping[str, Row]] = {
 
 @pytest.mark.parametrize("name", ROWS)
 async def test_the_events_say_what_happened_on_the_wire(name: str) -> None:
-    row, wire, events = ROWS[name], Wire(), list[Any]()
+    row, wire, events = ROWS[name], SeenByClient(), list[Any]()
     config = replace(row.config, faults=tuple(map(Fault.read, row.faults)))
     async with Simulator(config, behaviour=varied(Behaviour(), *row.variations)) as simulator:
-        simulator.relay.tell.add(events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, Ended, Closed)
+        simulator.relay.tell.add(
+            events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, ConnectionEnded, Closed
+        )
         await asyncio.to_thread(row.act, simulator.address, wire)
-        await until(lambda: any(isinstance(event, Ended) for event in events))
+        await until(lambda: any(isinstance(event, ConnectionEnded) for event in events))
         assert events[0] == Accepted(1, "127.0.0.1")
         assert {event.number for event in events} == {1}
-        assert [event[:4] for event in events if isinstance(event, Ended)] == [(1, row.by, row.how, row.alert)]
+        assert [event[:4] for event in events if isinstance(event, ConnectionEnded)] == [
+            (1, row.by, row.how, row.alert)
+        ]
         failures = [event for event in events if isinstance(event, NotSecured)]
         secured = [event for event in events if isinstance(event, Secured)]
         if row.failed is None:
@@ -395,7 +401,7 @@ async def test_the_events_say_what_happened_on_the_wire(name: str) -> None:
         compare(simulator.transcript.entries(), row, wire)
 
 
-def compare(entries: Sequence[TranscriptEntry], row: Row, wire: Wire) -> None:
+def compare(entries: Sequence[TranscriptEntry], row: Row, wire: SeenByClient) -> None:
     """Compare the transcript with the wire."""
     assert entries[0].event == "accepted"
     (end,) = [entry for entry in entries if entry.event == "ended"]
@@ -418,9 +424,9 @@ def compare(entries: Sequence[TranscriptEntry], row: Row, wire: Wire) -> None:
 # ---------------------------------------------------------------------------- other ends, and other facts
 
 
-def ends(simulator: Simulator) -> list[Ended]:
-    found: list[Ended] = []
-    simulator.relay.tell.add(found.append, Ended)
+def ends(simulator: Simulator) -> list[ConnectionEnded]:
+    found: list[ConnectionEnded] = []
+    simulator.relay.tell.add(found.append, ConnectionEnded)
     return found
 
 
