@@ -14,7 +14,7 @@ from cbspec_simulator.relay.events import (
     BytesReceived,
     BytesSent,
     Closed,
-    ConnectionEnded,
+    ConnectionEnding,
     EndedBy,
     EndedHow,
     NotSecured,
@@ -132,7 +132,7 @@ class Lifecycle:
         self._told = len(self._rest)
         framer = connection.framer if connection is not None else None
         unparsed = framer.unparsed if isinstance(framer, WebSocketFramer) else 0
-        self._tell(ConnectionEnded(self._number, by, how, alert, connection, self._rest, unparsed))
+        self._tell(ConnectionEnding(self._number, by, how, alert, connection, self._rest, unparsed))
 
     def closed(self) -> None:
         """Record that the socket is closed."""

@@ -15,7 +15,7 @@ from cbspec_simulator.relay.events import (
     Accepted,
     Answered,
     Connected,
-    ConnectionEnded,
+    ConnectionEnding,
     Controlled,
     Decided,
     Event,
@@ -38,7 +38,7 @@ LOGGED: Final = (
     Unread,
     Answered,
     Decided,
-    ConnectionEnded,
+    ConnectionEnding,
     Controlled,
 )
 """The events that are logged."""
@@ -71,13 +71,13 @@ def log_event(event: Event) -> None:
                 values["chance"] = decision.chance
             level = logging.INFO if decision.struck else logging.DEBUG
             _line(level, "fault", about.connection, (about.tenant, about.subject), **values)
-        case ConnectionEnded():
+        case ConnectionEnding():
             _ended(event)
         case _:
             _below_messages(event)
 
 
-def _ended(event: ConnectionEnded) -> None:
+def _ended(event: ConnectionEnding) -> None:
     values: dict[str, object] = {"by": str(event.by), "how": str(event.how)}
     if event.alert:
         values["alert"] = event.alert

@@ -21,7 +21,7 @@ from cbspec_simulator.relay.events import (
     BytesSent,
     Closed,
     Connected,
-    ConnectionEnded,
+    ConnectionEnding,
     Controlled,
     Decided,
     Delivered,
@@ -173,7 +173,7 @@ class RelayTranscript:
         tell.add(self._bytes_sent, BytesSent)
         tell.add(self._delivered, Delivered)
         tell.add(self._decided, Decided)
-        tell.add(self._ended, ConnectionEnded)
+        tell.add(self._ended, ConnectionEnding)
         tell.add(self._disconnected, Disconnected)
         tell.add(self._closed, Closed)
         tell.add(lambda event: self._add(0, _NOBODY, "control", event.action, event.text), Controlled)
@@ -239,7 +239,7 @@ class RelayTranscript:
             text = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
             self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, text)
 
-    def _ended(self, event: ConnectionEnded) -> None:
+    def _ended(self, event: ConnectionEnding) -> None:
         text = redact_message(event.unfinished)
         if event.unparsed:
             text = _listed(text, f"{event.unparsed} bytes of an incomplete frame")

@@ -97,7 +97,7 @@ class BytesSent(NamedTuple):
     data: bytes
 
 
-class ConnectionEnded(NamedTuple):
+class ConnectionEnding(NamedTuple):
     """A connection's end began, by whose action and how; the first cause of several.
 
     `alert` is the name of the alert that ended it, "" if there was none. `connection` is None if no message was
@@ -204,7 +204,7 @@ Event = (
     | NotSecured
     | BytesReceived
     | BytesSent
-    | ConnectionEnded
+    | ConnectionEnding
     | Unread
     | Closed
     | Controlled

@@ -27,7 +27,7 @@ from cbspec_simulator.relay.events import (
     BytesReceived,
     BytesSent,
     Closed,
-    ConnectionEnded,
+    ConnectionEnding,
     EndedBy,
     EndedHow,
     NotSecured,
@@ -374,13 +374,13 @@ async def test_the_events_say_what_happened_on_the_wire(name: str) -> None:
     config = replace(row.config, faults=tuple(map(Fault.read, row.faults)))
     async with Simulator(config, behaviour=varied(Behaviour(), *row.variations)) as simulator:
         simulator.relay.tell.add(
-            events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, ConnectionEnded, Closed
+            events.append, Accepted, Secured, NotSecured, BytesReceived, BytesSent, ConnectionEnding, Closed
         )
         await asyncio.to_thread(row.act, simulator.address, wire)
-        await until(lambda: any(isinstance(event, ConnectionEnded) for event in events))
+        await until(lambda: any(isinstance(event, ConnectionEnding) for event in events))
         assert events[0] == Accepted(1, "127.0.0.1")
         assert {event.number for event in events} == {1}
-        assert [event[:4] for event in events if isinstance(event, ConnectionEnded)] == [
+        assert [event[:4] for event in events if isinstance(event, ConnectionEnding)] == [
             (1, row.by, row.how, row.alert)
         ]
         failures = [event for event in events if isinstance(event, NotSecured)]
@@ -424,9 +424,9 @@ def compare(entries: Sequence[TranscriptEntry], row: Row, wire: SeenByClient) ->
 # ---------------------------------------------------------------------------- other ends, and other facts
 
 
-def ends(simulator: Simulator) -> list[ConnectionEnded]:
-    found: list[ConnectionEnded] = []
-    simulator.relay.tell.add(found.append, ConnectionEnded)
+def ends(simulator: Simulator) -> list[ConnectionEnding]:
+    found: list[ConnectionEnding] = []
+    simulator.relay.tell.add(found.append, ConnectionEnding)
     return found
 
 

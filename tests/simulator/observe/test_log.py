@@ -13,7 +13,7 @@ import pytest
 
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, log_event
-from cbspec_simulator.relay.events import ConnectionEnded, EndedBy, EndedHow, NotSecured
+from cbspec_simulator.relay.events import ConnectionEnding, EndedBy, EndedHow, NotSecured
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth
 from tests.support.messages import token
 
@@ -40,7 +40,9 @@ def logged(level: str, format_: str) -> str:
     for message in (HELLO, auth("a"), BEAT):
         client.send(message)
     memory.relay.tell(NotSecured(1, "no TLS", plain=b'{"type":"auth","token":"eyJhbG'))
-    memory.relay.tell(ConnectionEnded(1, EndedBy.CLIENT, EndedHow.RESET, "", client.session.state, b'{"token":"eyJhbG'))
+    memory.relay.tell(
+        ConnectionEnding(1, EndedBy.CLIENT, EndedHow.RESET, "", client.session.state, b'{"token":"eyJhbG')
+    )
     return stream.getvalue()
 
 
