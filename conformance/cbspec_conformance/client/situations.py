@@ -171,7 +171,8 @@ def _broken() -> Iterator[Situation]:
             )
 
         beat = step == "heartbeat"
-        yield row("not-utf-8", "contains a byte that isn't UTF-8", "CC-BRK-001", _on(step, "damage-utf-8"))
+        note = _member(step, "note", "nothing")  # the damage is in the last string: not in one that is compared
+        yield row("not-utf-8", "contains a byte that isn't UTF-8", "CC-BRK-001", note, _on(step, "damage-utf-8"))
         yield row("not-json", "isn't JSON", "CC-BRK-002", _on(step, "damage-json", how="single-quotes"))
         yield row("words", "is replaced by words", "CC-BRK-002", _on(step, "damage-json", how="words"), quick=False)
         cut = _on(step, "close", bytes=12)

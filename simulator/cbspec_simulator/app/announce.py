@@ -16,12 +16,12 @@ from cbspec.profile.target import Tenant
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
+from cbspec_simulator.control.controls import unused
 from cbspec_simulator.control.minting import valid_tokens
 from cbspec_simulator.settings.config import ConfigError
 from cbspec_simulator.settings.issuing import secret_source
 
 log = logging.getLogger("simulator")
-from cbspec_simulator.control.controls import unused
 
 _DAY: Final = 86_400
 _TRANSPORTS: Final = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}
