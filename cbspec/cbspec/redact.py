@@ -11,6 +11,7 @@ MASK: Final = "<token>"
 LONGEST: Final = 4096
 """Bytes of a message that are shown."""
 
+_LONG: Final = 16  # characters of a segment that can't be another word
 _BEGINNING: Final = r"eyJ[\w-]{5,}+"  # of a header: in base64url, every JSON object begins with these letters
 _WHOLE: Final = re.compile(_BEGINNING + r"\.[\w-]{5,}+\.[\w-]*+")
 _PART: Final = re.compile(
@@ -36,6 +37,13 @@ def has_token(text: str) -> bool:
 def redact(text: str, mask: str = MASK) -> str:
     """Return a text with `mask` in place of each token and part of one."""
     return _PART.sub(lambda _: mask, text)
+
+
+def conceal(text: str, token: str, mask: str = MASK) -> str:
+    """Return a text with `mask` in place of a known token, whatever its form, and of its payload and signature."""
+    for part in filter(None, (token, *(part for part in token.split(".")[1:] if len(part) >= _LONG))):
+        text = text.replace(part, mask)
+    return text
 
 
 def redact_message(text: bytes) -> str:

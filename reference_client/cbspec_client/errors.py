@@ -7,12 +7,15 @@
     │       └── CertificateNotTrusted     the relay's certificate is not trusted
     ├── ConnectionLost                the connection ended, also by a cancelled request
     ├── AnswerTimeout                 the relay didn't answer in time
+    ├── TokenUnavailable              the token provider failed
     ├── RelayMisbehaved               the relay broke the protocol; names the requirement
-    └── RelayError                    the relay refused: code, message, retryable, base_delay
-        ├── InvalidToken, ...         one class for each code, with its name: invalid_token
-        └── UnknownRelayError         a code that isn't one of the eleven
+    ├── RelayError                    the relay refused: code, message, retryable, base_delay
+    │   ├── InvalidToken, ...         one class for each code, with its name: invalid_token
+    │   └── UnknownRelayError         a code that isn't one of the eleven
+    └── GaveUp                        the last permitted retry failed; names the last cause
 
-After a RelayError the connection is still usable; any other error of a request has ended it.
+After a RelayError the connection is still usable; any other error of a request has ended it. `retryable` says whether
+the same attempt may succeed later without any other change: `retrying.py` retries nothing else.
 """
 
 from __future__ import annotations
@@ -25,9 +28,18 @@ from cbspec.protocol.messages import Error
 
 
 class ClientError(Exception):
-    """The base class; `kind` describes the class, for statistics."""
+    """The base class; `kind` describes the class, for statistics.
+
+    `base_delay`: the first pause before a retry, in seconds, or None if a retry is useless (`retryable` is False).
+    """
 
     kind: ClassVar[str] = "client error"
+    base_delay: float | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same attempt may succeed later."""
+        return self.base_delay is not None
 
 
 class Misuse(ClientError):
@@ -35,15 +47,27 @@ class Misuse(ClientError):
 
 
 class ConnectFailed(ClientError):
-    """No connection to a relay was established."""
+    """No connection to a relay was established; `lasting` tells failures that a retry can't change."""
 
     kind = "no connection"
+    base_delay: float | None = 3.0
+
+    def __init__(self, text: str, *, lasting: bool = False) -> None:
+        super().__init__(text)
+        if lasting:
+            self.base_delay = None
 
 
 class TlsRefused(ConnectFailed):
-    """No TLS 1.3 session was established; only the handshake was sent."""
+    """No TLS 1.3 session was established; only the handshake was sent.
+
+    An alert is lasting; a connection that was closed during the handshake is not, since a starting relay may do that.
+    """
 
     kind = "no TLS session"
+
+    def __init__(self, text: str, *, lasting: bool = True) -> None:
+        super().__init__(text, lasting=lasting)
 
 
 class CertificateNotTrusted(TlsRefused):
@@ -56,12 +80,32 @@ class ConnectionLost(ClientError):
     """The connection has ended."""
 
     kind = "connection lost"
+    base_delay = 2.0
 
 
 class AnswerTimeout(ClientError):
     """The relay didn't answer in time; the connection was closed, since a late answer could be mistaken for another."""
 
     kind = "no answer in time"
+    base_delay = 2.0
+
+
+class TokenUnavailable(ClientError):
+    """The token provider raised an error, which is the cause of this one."""
+
+    kind = "no token"
+    base_delay = 3.0
+
+
+class GaveUp(ClientError):
+    """The last permitted retry failed; `cause` is its error, `attempts` the number of attempts."""
+
+    kind = "gave up"
+
+    def __init__(self, cause: ClientError, attempts: int) -> None:
+        super().__init__(f"gave up after {attempts} attempts: {cause}")
+        self.cause = cause
+        self.attempts = attempts
 
 
 class RelayMisbehaved(ClientError):
@@ -75,15 +119,13 @@ class RelayMisbehaved(ClientError):
 class RelayError(ClientError):
     """The relay answered with an error.
 
-    `retryable`: the same request may succeed later. `base_delay`: the first pause before a retry, in seconds, or None.
     Source: Message Types / 5. Error; Error Codes.
     """
 
-    def __init__(self, code: str, message: str, *, retryable: bool, base_delay: float | None) -> None:
+    def __init__(self, code: str, message: str, *, base_delay: float | None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
-        self.retryable = retryable
         self.base_delay = base_delay
 
 
@@ -144,6 +186,5 @@ def refusal(error: Error) -> RelayError:
     try:
         code = ErrorCode(error.code)
     except ValueError:
-        return UnknownRelayError(error.code, error.message, retryable=False, base_delay=None)
-    facts = FACTS[code]
-    return BY_CODE[code](code.value, error.message, retryable=facts.retryable, base_delay=facts.base_delay)
+        return UnknownRelayError(error.code, error.message, base_delay=None)
+    return BY_CODE[code](code.value, error.message, base_delay=FACTS[code].base_delay)

@@ -10,10 +10,10 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from typing import Self
+from typing import NoReturn, Self
 
-from cbspec.profile.dialling import DELAY
 from cbspec_client.errors import ClientError, ConnectFailed, ConnectionLost, refusal
+from cbspec_client.reach import reach
 from cbspec_client.session import ClientSession, authority
 
 
@@ -43,7 +43,8 @@ class Link(asyncio.Protocol):
         link = cls(session, linger)
         try:
             async with asyncio.timeout(limit):
-                await asyncio.get_running_loop().create_connection(lambda: link, host, port, happy_eyeballs_delay=DELAY)
+                sock = await reach(host, port)
+                await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
                 await link.until(lambda: session.ready)
         except ConnectionLost as error:
             await link.close()
@@ -54,9 +55,10 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             link.abort()
             raise ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s") from None
-        except (OSError, ValueError, OverflowError, IndexError) as error:
-            # An impossible host or port; IndexError: asyncio lost the reason when it tried several addresses.
+        except OSError as error:
             raise ConnectFailed(f"{authority(host, port)}: {reason(error)}") from None
+        except (ValueError, OverflowError) as error:
+            raise ConnectFailed(f"{authority(host, port)}: {reason(error)}", lasting=True) from None
         except BaseException:
             link.abort()
             raise
@@ -140,6 +142,12 @@ class Link(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername") if self._transport is not None else None
         return str(peer[0]) if peer else ""
 
+    async def until_disturbed(self) -> NoReturn:
+        """Wait for an error that answers no request, or for the end of the connection, and raise it."""
+        await self.until(lambda: self._session.disturbed)
+        self.check()
+        raise AssertionError("an error has arrived")
+
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait until a condition holds; raise the failure if the connection ends before."""
         while not happened():
@@ -176,9 +184,9 @@ def reason(error: Exception) -> str:
     """Return the system's description of a failure."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
+    tried = re.findall(r"Connect call failed \('([^']+)'", str(error))  # asyncio has only a text for several addresses
+    if len(tried) > 1:
+        return f"none of its addresses can be reached: {', '.join(tried)}"
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
-    tried = re.findall(r"Connect call failed \('([^']+)'", str(error))  # asyncio has only a text for several addresses
-    if isinstance(error, IndexError) or tried:
-        return ": ".join(filter(None, ("none of its addresses can be reached", ", ".join(tried))))
     return str(error) or type(error).__name__

@@ -31,6 +31,7 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.redact import conceal
 from cbspec.tokens.jws import claims_of
 from cbspec_client.errors import (
     CertificateNotTrusted,
@@ -41,6 +42,8 @@ from cbspec_client.errors import (
     RelayMisbehaved,
     TlsRefused,
 )
+
+_TEMPORARY = frozenset({429, 502, 503, 504})  # the HTTP statuses of a server that may answer later
 
 
 class Transport(StrEnum):
@@ -126,6 +129,11 @@ class ClientSession:
         assert answer is not None  # noqa: S101 - `answered` said so
         return answer
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether an error has arrived that answers no request."""
+        return self._unsolicited is not None
+
     def take_unsolicited(self) -> Error | None:
         """Return the first error since the last call that answers no request, or None."""
         error, self._unsolicited = self._unsolicited, None
@@ -182,7 +190,7 @@ class ClientSession:
     def receive_eof(self) -> ClientError:
         """Record the end of input; return the failure that it means."""
         if not self._tls.established:
-            return TlsRefused("the other end closed the connection during the TLS handshake")
+            return TlsRefused("the other end closed the connection during the TLS handshake", lasting=False)
         if not self.ready:
             return ConnectFailed("the relay closed the connection during the WebSocket handshake")
         clean = self._connection.receive_end().clean
@@ -214,7 +222,8 @@ class ClientSession:
         answer = event.answer
         if isinstance(answer, Error) and self._token:
             # A relay may repeat the token, and error texts are logged.
-            answer = replace(answer, message=answer.message.replace(self._token, "***"))
+            code, message = (conceal(text, self._token, "***") for text in (answer.code, answer.message))
+            answer = replace(answer, code=code, message=message)
         if event.request is None:
             assert isinstance(answer, Error)  # noqa: S101 - only errors are accepted without a request
             self._unsolicited = self._unsolicited or answer
@@ -253,13 +262,14 @@ class ClientSession:
                 return None
             case InvalidStatus(response=response):
                 status = response.status_code
-                return ConnectFailed(f"the relay answered the WebSocket handshake with HTTP status {status}")
+                text = f"the relay answered the WebSocket handshake with HTTP status {status}"
+                return ConnectFailed(text, lasting=status not in _TEMPORARY)
             case NegotiationError():
                 return RelayMisbehaved("the relay accepted a WebSocket extension that was not offered", "CB-CMP-003")
             case InvalidHeader() as error:
                 return RelayMisbehaved(f"the relay's WebSocket handshake is invalid: {error}", "CB-WSK-001")
             case InvalidHandshake():
-                return ConnectFailed("the other end is not a WebSocket server")
+                return ConnectFailed("the other end is not a WebSocket server", lasting=True)
             case PayloadTooBig():
                 return RelayMisbehaved("a message exceeds the maximum length", "CB-MSG-002")
             case error:

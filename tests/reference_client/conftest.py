@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from cbspec.tokens.jwt import SigningKey, mint
-from cbspec_client import Client, Timeouts, connect
+from cbspec_client import AuthenticatedConnection, NewConnection, Timeouts, connect
 from cbspec_simulator import LocalRelay
 
 TIMEOUTS = Timeouts(connect=20.0, answer=20.0, heartbeat=20.0, close=5.0)
@@ -15,15 +15,14 @@ TOKEN = mint(SigningKey.hmac("a secret of the tests, long enough for HS256"), {"
 """A token that no relay accepts."""
 
 
-def connected(relay: LocalRelay, **options: Any) -> AbstractAsyncContextManager[Client]:  # noqa: ANN401 - those of `connect`
+def connected(relay: LocalRelay, **options: Any) -> AbstractAsyncContextManager[NewConnection]:  # noqa: ANN401 - those of `connect`
     """Connect a client."""
     return connect(*relay.address, **{"ca": relay.ca_file, "timeouts": TIMEOUTS, **options})
 
 
-async def authenticate(client: Client, relay: LocalRelay) -> None:
+async def authenticate(connection: NewConnection, relay: LocalRelay) -> AuthenticatedConnection:
     """Send hello and auth."""
-    await client.hello()
-    await client.authenticate(relay.token())
+    return await (await connection.hello()).authenticate(relay.token())
 
 
 def requests(relay: LocalRelay) -> list[str]:

@@ -27,8 +27,7 @@ async def test_a_session_with_a_fault_succeeds_or_raises_an_exception_of_the_cli
         async with Simulator(replace(CONFIG, faults=(fault,))) as simulator, asyncio.timeout(PATIENCE):
             with contextlib.suppress(ClientError):
                 ca, wire = development_ca_file(), Transport(transport)
-                async with connect(*simulator.address, ca=ca, transport=wire, timeouts=SOON) as client:
-                    await client.hello()
-                    await client.authenticate(auth()["token"])
-                    await client.open_tunnel("t", 1, "192.168.1.100", 65535)
-                    await client.heartbeat()
+                async with connect(*simulator.address, ca=ca, transport=wire, timeouts=SOON) as fresh:
+                    session = await (await fresh.hello()).authenticate(auth()["token"])
+                    await session.open_tunnel("t", 1, "192.168.1.100", 65535)
+                    await session.heartbeat()

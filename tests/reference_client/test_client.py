@@ -13,15 +13,19 @@ from typing import Any
 
 import pytest
 
-from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, Hello, HelloResponse, TunnelInfo
+from cbspec.protocol.messages import Auth, Heartbeat, Hello, HelloResponse, TunnelInfo
 from cbspec.protocol.state import State
 from cbspec.tls_contexts import Trust, server_context
 from cbspec_client import (
     AnswerTimeout,
+    AuthenticatedConnection,
     CertificateNotTrusted,
     ConnectFailed,
     ConnectionLost,
+    GreetedConnection,
+    Heartbeats,
     Misuse,
+    NewConnection,
     Passed,
     RelayMisbehaved,
     ServerUnavailable,
@@ -31,9 +35,9 @@ from cbspec_client import (
     connect,
 )
 from cbspec_client.link import reason
+from cbspec_client.stages import ConnectionStage
 from cbspec_simulator import LocalRelay
 from tests.reference_client.conftest import TIMEOUTS, TOKEN, authenticate, connected, requests
-from tests.support.client import until
 from tests.support.relay import serving
 from tests.support.tls import write_certificates
 
@@ -48,17 +52,18 @@ def test_a_failure_on_every_address_is_told_without_python() -> None:
 async def test_a_whole_session(relay_module: LocalRelay, transport: Transport) -> None:
     passed: list[Passed] = []
     token = relay_module.token()
-    async with connected(relay_module, transport=transport, exchange=passed.append) as client:
-        states = [client.state]
-        assert isinstance(await client.hello(["tls", "heartbeat"]), HelloResponse)
-        states.append(client.state)
-        assert await client.authenticate(token) == AuthResponse("user123", "tenant-001")
-        states.append(client.state)
-        assert client.tenant_id == "tenant-001"
-        tunnel = await client.open_tunnel("rdp", 3389, "192.168.1.100", 3390)
+    async with connected(relay_module, transport=transport, exchange=passed.append) as fresh:
+        states = [fresh.state]
+        greeted = await fresh.hello(["tls", "heartbeat"])
+        assert isinstance(greeted.greeting, HelloResponse)
+        states.append(greeted.state)
+        session = await greeted.authenticate(token)
+        assert (session.client_id, session.tenant_id) == ("user123", "tenant-001")
+        states.append(session.state)
+        tunnel = await session.open_tunnel("rdp", 3389, "192.168.1.100", 3390)
         assert tunnel == Tunnel("rdp", "tenant-001", 3389, "192.168.1.100", 3390)
-        assert await client.heartbeat() >= 0
-    assert [*states, client.state] == list(State)
+        assert await session.heartbeat() >= 0
+    assert [*states, session.state] == list(State)
     assert [each.message for each in passed if each.sent] == [
         Hello(features=("tls", "heartbeat")),
         Auth(token),
@@ -69,35 +74,44 @@ async def test_a_whole_session(relay_module: LocalRelay, transport: Transport) -
     assert token not in repr(passed)
     assert (await relay_module.transcript.async_wait_for("ended")).type in ("close_notify", "close_frame")
     with pytest.raises(ConnectionLost, match="closed here"):
-        await client.heartbeat()
+        await session.heartbeat()
+
+
+def test_no_stage_offers_a_request_that_is_out_of_order() -> None:
+    stages = (ConnectionStage, NewConnection, GreetedConnection, AuthenticatedConnection)
+    assert [{name for name in vars(stage) if not name.startswith("_")} for stage in stages] == [
+        {"state", "address", "failure", "until_disturbed"},
+        {"hello"},
+        {"authenticate"},
+        {"open_tunnel", "heartbeat", "heartbeats"},
+    ]
 
 
 async def test_a_refusal_leaves_the_connection_usable(relay_module: LocalRelay) -> None:
-    async with connected(relay_module) as client:
-        await client.hello()
+    async with connected(relay_module) as fresh:
+        greeted = await fresh.hello()
         with relay_module.fault("unavailable"), pytest.raises(ServerUnavailable):
-            await client.authenticate(relay_module.token())
-        with pytest.raises(Misuse, match="authenticate first"):
-            await client.open_tunnel("t", 1, "h", 2)
-        await client.authenticate(relay_module.token())
-        await client.open_tunnel("t", 1, "127.0.0.1", 2, tenant_id="tenant-001")
+            await greeted.authenticate(relay_module.token())
+        session = await greeted.authenticate(relay_module.token())
+        with pytest.raises(Misuse, match="already authenticated"):
+            await greeted.authenticate(relay_module.token())
+        await session.open_tunnel("t", 1, "127.0.0.1", 2, tenant_id="tenant-001")
     assert requests(relay_module) == ["hello", "auth", "auth", "tunnel_info"]
 
 
 async def test_an_unsolicited_error_is_raised_by_the_next_call(relay_module: LocalRelay) -> None:
     body = {"type": "error", "code": "server_unavailable", "message": "draining"}
-    passed: list[Passed] = []
     with relay_module.fault("unsolicited", body=body, when={"message": "heartbeat_response"}):
-        async with connected(relay_module, exchange=passed.append) as client:
-            await authenticate(client, relay_module)
-            await client.heartbeat()
-            await until(lambda: len(passed) == 7)
+        async with connected(relay_module) as fresh:
+            session = await authenticate(fresh, relay_module)
+            await session.heartbeat()
             with pytest.raises(ServerUnavailable):
-                await client.heartbeat()
+                await session.until_disturbed()
             relay_module.drop(how="close")
-            for text in ("closed", "ended already"):
-                with pytest.raises(ConnectionLost, match=text):
-                    await client.heartbeat()
+            with pytest.raises(ConnectionLost, match="closed"):
+                await session.until_disturbed()
+            with pytest.raises(ConnectionLost, match="ended already"):
+                await session.heartbeat()
     assert requests(relay_module).count("heartbeat") == 1
 
 
@@ -128,14 +142,14 @@ async def test_a_failure_ends_the_connection(
 async def test_a_cancelled_request_ends_the_connection(relay_module: LocalRelay) -> None:
     with relay_module.fault("drop", when={"message": "heartbeat"}):
         async with connected(relay_module) as client:
-            await authenticate(client, relay_module)
-            request = asyncio.create_task(client.heartbeat())
-            waiting = asyncio.create_task(client.open_tunnel("t", 1, "h", 2))
+            session = await authenticate(client, relay_module)
+            request = asyncio.create_task(session.heartbeat())
+            waiting = asyncio.create_task(session.open_tunnel("t", 1, "h", 2))
             await relay_module.transcript.async_wait_for("request", "heartbeat")
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await request
-            for call in (waiting, client.heartbeat()):
+            for call in (waiting, session.heartbeat()):
                 with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
                     await call
     assert requests(relay_module) == ["hello", "auth", "heartbeat"]
@@ -143,9 +157,9 @@ async def test_a_cancelled_request_ends_the_connection(relay_module: LocalRelay)
 
 async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(relay_module: LocalRelay) -> None:
     async with connected(relay_module) as client:
-        await authenticate(client, relay_module)
-        first = asyncio.create_task(client.heartbeat())
-        second, third = (asyncio.create_task(client.open_tunnel(name, 1, "127.0.0.1", 2)) for name in "tu")
+        session = await authenticate(client, relay_module)
+        first = asyncio.create_task(session.heartbeat())
+        second, third = (asyncio.create_task(session.open_tunnel(name, 1, "127.0.0.1", 2)) for name in "tu")
         await asyncio.sleep(0)
         second.cancel()
         await first
@@ -161,8 +175,7 @@ async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(relay_
 async def attempt(port: int, host: str = "127.0.0.1", **options: Any) -> None:  # noqa: ANN401 - those of `connect`
     """Connect and send a token."""
     async with connect(host, port, **{"timeouts": TIMEOUTS, **options}) as client:
-        await client.hello()
-        await client.authenticate(TOKEN)
+        await (await client.hello()).authenticate(TOKEN)
 
 
 async def test_an_untrusted_relay_receives_no_token(relay_module: LocalRelay) -> None:
@@ -241,26 +254,26 @@ def heartbeats(relay: LocalRelay) -> int:
 
 async def test_heartbeats_are_sent_between_other_requests(relay_module: LocalRelay) -> None:
     async with connected(relay_module) as client:
-        await authenticate(client, relay_module)
-        async with client.keep_alive(interval=0.01):
+        session = await authenticate(client, relay_module)
+        async with session.heartbeats(Heartbeats(0.01)):
             for number in range(3):
                 await relay_module.transcript.async_wait_for("request", "heartbeat", count=number + 1)
-                await client.open_tunnel(f"t{number}", 1, "127.0.0.1", 2)
+                await session.open_tunnel(f"t{number}", 1, "127.0.0.1", 2)
         sent = heartbeats(relay_module)
-        async with client.keep_alive(interval=3600):  # leaving it waits for no interval
+        async with session.heartbeats(Heartbeats(3600)):  # leaving it waits for no interval
             pass
-        await client.heartbeat()
+        await session.heartbeat()
         assert heartbeats(relay_module) == sent + 1
 
 
 @pytest.mark.parametrize("kind", ["drop", "close", "close-without-notify", "reset"])
 async def test_a_relay_that_is_gone_ends_the_body(relay_module: LocalRelay, kind: str) -> None:
-    lost, timeouts = kind != "drop", replace(TIMEOUTS, heartbeat=20.0 if kind != "drop" else 0.05)
+    lost, beat = kind != "drop", 0.05 if kind == "drop" else 20.0
     with relay_module.fault(kind, when={"message": "heartbeat"}):
-        async with connected(relay_module, timeouts=timeouts) as client:
-            await authenticate(client, relay_module)
+        async with connected(relay_module) as client:
+            session = await authenticate(client, relay_module)
             with pytest.raises(ConnectionLost if lost else AnswerTimeout, match="connection" if lost else r"0\.1 s"):
-                async with client.keep_alive(interval=0.01, failures=2):
+                async with session.heartbeats(Heartbeats(0.01, timeout=beat, misses=1)):
                     await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None
@@ -268,22 +281,21 @@ async def test_a_relay_that_is_gone_ends_the_body(relay_module: LocalRelay, kind
     assert heartbeats(relay_module) == 1
 
 
-async def test_refused_heartbeats_count_until_one_is_answered(relay_module: LocalRelay) -> None:
-    refused = {"kind": "error", "code": "server_unavailable"}
-    sequence = [refused, refused, {"kind": "pass"}, refused, refused, refused]
+async def test_a_refused_heartbeat_ends_the_body(relay_module: LocalRelay) -> None:
+    sequence = [{"kind": "pass"}, {"kind": "error", "code": "server_unavailable"}]
     with relay_module.fault(sequence=sequence, when={"message": "heartbeat"}):
         async with connected(relay_module) as client:
-            await authenticate(client, relay_module)
+            session = await authenticate(client, relay_module)
             with pytest.raises(ServerUnavailable):
-                async with client.keep_alive(interval=0.01, failures=3):
+                async with session.heartbeats(Heartbeats(0.01)):
                     await asyncio.Event().wait()
-    assert heartbeats(relay_module) == 6
+    assert heartbeats(relay_module) == 2
 
 
 async def test_a_cancellation_of_the_body_is_passed_on(relay_module: LocalRelay) -> None:
     async with connected(relay_module) as client:
-        await authenticate(client, relay_module)
+        session = await authenticate(client, relay_module)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1), client.keep_alive(interval=0.01):
+            async with asyncio.timeout(0.1), session.heartbeats(Heartbeats(0.01)):
                 await asyncio.Event().wait()
-        await client.heartbeat()
+        await session.heartbeat()

@@ -74,13 +74,14 @@ def test_the_json_output_has_a_line_per_message(cbspec_connect: Command) -> None
     done = cbspec_connect("--json", "--heartbeats", "0")
     assert (done.code, done.err) == (0, "")
     features = list(Hello().features)
+    client, relay = ({"event": "message", "from": end} for end in ("client", "relay"))
     auth_response = {"type": "auth_response", "status": "ok", "client_id": "user123", "tenant_id": "tenant-001"}
     assert done.lines() == [
-        {"from": "client", "message": {"type": "hello", "version": "1.0", "features": features}},
-        {"from": "relay", "message": {"type": "hello_response", "version": "1.0", "features": features}},
-        {"from": "client", "message": {"type": "auth", "token": "***"}},
-        {"from": "relay", "message": auth_response},
-        {"outcome": "ok"},
+        {**client, "message": {"type": "hello", "version": "1.0", "features": features}},
+        {**relay, "message": {"type": "hello_response", "version": "1.0", "features": features}},
+        {**client, "message": {"type": "auth", "token": "***"}},
+        {**relay, "message": auth_response},
+        {"event": "ended", "outcome": "ok"},
     ]
 
 
@@ -91,21 +92,21 @@ def test_a_given_token_is_sent_and_never_printed(
     with relay_module.fault("error", code="invalid_token", text=f"{token} is no token", when={"message": "auth"}):
         for source in (("--token-file", str(tmp_path / "token")), ("--token-env", "A_TOKEN", "--json")):
             done = cbspec_connect(*source)
-            assert (done.code, "*** is no token" in done.out) == (1, True)
+            assert (done.code, "*** is no token" in done.out) == (21, True)
     assert [entry.subject for entry in relay_module.transcript.requests("auth")] == [SUBJECT] * 2
 
 
 BEAT = {"message": "heartbeat"}
-REFUSAL = {"text": "be\x1b[31mcause", "when": BEAT}
+REFUSED = {"text": "be\x1b[31mcause", "when": BEAT}
 FAILURES: list[tuple[str, dict[str, Any], int, dict[str, object], str]] = [
-    ("error", {"code": "tenant_limit_exceeded", **REFUSAL}, 1, {"outcome": "refused", "retryable": False}, "pointless"),
-    ("error", {"code": "server_unavailable", **REFUSAL}, 1, {"outcome": "refused", "retryable": True}, r"retry.* 10 s"),
-    ("error", {"code": "teapot", **REFUSAL}, 1, {"code": "teapot"}, r'refused: teapot \([^"]*"be\\u001b\[31mcause"'),
-    ("wrong-type", {"when": {"message": "hello_response"}}, 1, {"requirement": "CB-HEL-001"}, "explain CB-HEL-001'"),
-    ("damage-json", {"when": {"message": "auth_response"}}, 1, {"outcome": "misbehaved"}, "explain CB-MSG-002'"),
-    ("drop", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: no answer to the heartbeat"),
-    ("close-without-notify", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: "),
-    ("handshake-alert", {}, 1, {"outcome": "not connected"}, r"no TLS 1\.3 session"),
+    ("error", {"code": "tenant_limit_exceeded", **REFUSED}, 27, {"retryable": False}, "useless"),
+    ("error", {"code": "server_unavailable", **REFUSED}, 24, {"retryable": True}, r"retry.* 10 s"),
+    ("error", {"code": "teapot", **REFUSED}, 20, {"code": "teapot"}, r'refused: teapot \([^"]*"be\\u001b\[31mcause"'),
+    ("wrong-type", {"when": {"message": "hello_response"}}, 14, {"requirement": "CB-HEL-001"}, "explain CB-HEL-001'"),
+    ("damage-json", {"when": {"message": "auth_response"}}, 14, {"outcome": "misbehaved"}, "explain CB-MSG-002'"),
+    ("drop", {"when": BEAT}, 13, {"outcome": "lost"}, "cbspec: no answer to the heartbeat"),
+    ("close-without-notify", {"when": BEAT}, 12, {"outcome": "lost"}, "cbspec: "),
+    ("handshake-alert", {}, 10, {"outcome": "not connected"}, r"no TLS 1\.3 session"),
     ("refuse", {}, 3, {"outcome": "not connected"}, r"127\.0\.0\.1:\d+: connection refused"),
 ]
 """Faults, the exit code, members of the outcome in JSON, and a part of the text."""
@@ -119,6 +120,7 @@ def test_a_failure_is_explained(relay_module: LocalRelay, cbspec_connect: Comman
             in_json = cbspec_connect("--timeout", timeout, "--json")
         assert (done.code, in_json.code) == (code, code)
         assert re.search(text, done.err, re.DOTALL), done.err
+        assert in_json.err == done.err
         assert in_json.lines()[-1].items() >= outcome.items()
         assert "\x1b" not in done.out + done.err + in_json.out
 
@@ -127,7 +129,7 @@ def test_an_untrusted_relay_receives_no_generated_token(relay_module: LocalRelay
     with relay_module.fault("certificate-unknown-ca"):
         for options in ((), ("--ca", "system")):
             done = cbspec_connect(*options)
-            assert done.code == 3
+            assert done.code == 11
             assert "certificate is not trusted" in done.err
             assert "--ca" in done.err
         assert requests(relay_module) == []

@@ -13,9 +13,8 @@ import pytest
 
 from cbspec.profile.dialling import Dialler, resolve
 from cbspec.profile.profile import Endpoint
-from cbspec_client import connect
+from cbspec_client import Timeouts, connect
 from cbspec_client.blocking import BlockingClient
-from cbspec_client.client import Timeouts
 from cbspec_client.errors import ConnectFailed
 from cbspec_client.session import ClientSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
