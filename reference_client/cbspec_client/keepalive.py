@@ -92,6 +92,8 @@ async def supervised(
         leaving = True
         if not task.done():
             await _ended(task, finish)
+        if not task.cancelled():
+            task.exception()  # asyncio reports an exception that is never looked at
     if interrupted:
         task.result()
 
