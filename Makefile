@@ -16,10 +16,10 @@ comma := ,
 ours = $(call environment,$(VENV),--constraint constraints.txt --editable '.[$(1)]')
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak hostile docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs page freeze format clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
 
 .PHONY: .python
 .python: # Print the interpreter for .venv.
@@ -78,6 +78,9 @@ crowd: $(READY) ## Compare the verdicts on the simulator with and without 10,000
 
 soak: $(READY) ## Look for leaks: random sessions, faults and disconnects for ten minutes (ARGS="--seconds 60 --seed 7")
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
+
+schedules: $(READY) ## Lead the client through 1,000 fault schedules (two minutes; ARGS="--seed 7 --count 100")
+	$(BIN)/python -m tests.reference_client.schedules $(ARGS)
 
 hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/hostile.md
 	$(BIN)/python -m tests.hostile.measure $(ARGS)

@@ -31,7 +31,7 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.redact import conceal
+from cbspec.redact import conceal, redact
 from cbspec.tokens.jws import claims_of
 from cbspec_client.errors import (
     CertificateNotTrusted,
@@ -43,6 +43,7 @@ from cbspec_client.errors import (
     TlsRefused,
 )
 
+_MASK = "***"
 _TEMPORARY = frozenset({429, 502, 503, 504})  # the HTTP statuses of a server that may answer later
 
 
@@ -58,12 +59,12 @@ class Passed:
     """A message sent or received: its text, and the parsed message or None if it is invalid.
 
     `binary`: it arrived as a binary WebSocket message. `faulty`: its frame broke a rule that only a stricter framer
-    checks. The text may contain a token, so it is not in the repr.
+    checks. The text and the message may contain a token, so they are not in the repr.
     """
 
     sent: bool
     text: bytes = field(repr=False)
-    message: Message | None
+    message: Message | None = field(repr=False)
     binary: bool = False
     faulty: bool = False
 
@@ -220,10 +221,12 @@ class ClientSession:
 
     def _take(self, event: AnswerReceived) -> None:
         answer = event.answer
-        if isinstance(answer, Error) and self._token:
-            # A relay may repeat the token, and error texts are logged.
-            code, message = (conceal(text, self._token, "***") for text in (answer.code, answer.message))
+        # A relay may repeat this token, or that of an earlier connection, in texts that are logged.
+        if isinstance(answer, Error):
+            code, message = (redact(self._concealed(text), _MASK) for text in (answer.code, answer.message))
             answer = replace(answer, code=code, message=message)
+        elif isinstance(answer, AuthResponse):
+            answer = replace(answer, client_id=self._concealed(answer.client_id))
         if event.request is None:
             assert isinstance(answer, Error)  # noqa: S101 - only errors are accepted without a request
             self._unsolicited = self._unsolicited or answer
@@ -233,6 +236,9 @@ class ClientSession:
             if isinstance(tenant, str) and tenant != answer.tenant_id:
                 raise RelayMisbehaved("an auth_response for another tenant than the token's", "CB-AUT-003")
         self._answer = answer
+
+    def _concealed(self, text: str) -> str:
+        return conceal(text, self._token, _MASK)
 
     def _read(self, frame: RawMessage, sender: Role) -> Message | Violation:
         found = read_message(frame, sender)
