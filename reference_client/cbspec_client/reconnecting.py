@@ -35,8 +35,8 @@ from cbspec_client.events import (
     ignore,
 )
 from cbspec_client.keepalive import Heartbeats, supervised
-from cbspec_client.renewal import TokenProvider, TokenSource
-from cbspec_client.retrying import Broken, RetryPolicy
+from cbspec_client.renewal import SessionTokens, TokenProvider
+from cbspec_client.retrying import AttemptFailed, RetryPolicy
 from cbspec_client.session import Passed, Transport
 from cbspec_client.stages import AuthenticatedConnection, NewConnection, Timeouts, Tunnel
 
@@ -62,7 +62,7 @@ class ReconnectingSession:
     def __init__(
         self,
         open_: Callable[[], AbstractAsyncContextManager[NewConnection]],
-        tokens: TokenSource,
+        tokens: SessionTokens,
         wishes: Iterable[TunnelWish],
         heartbeats: Heartbeats,
         policy: RetryPolicy,
@@ -136,7 +136,7 @@ class ReconnectingSession:
     # ------------------------------------------------------------ connections
 
     async def _attempt(self, number: int) -> None:
-        """Hold one connection until a new token is due; raises Broken if it fails."""
+        """Hold one connection until a new token is due; raises AttemptFailed if it fails."""
         self._up_since = math.inf
         fresh: NewConnection | None = None
         try:
@@ -156,7 +156,7 @@ class ReconnectingSession:
             cause = fresh.failure if fresh is not None and isinstance(error, ConnectionLost) else None
             held = asyncio.get_running_loop().time() - self._up_since
             self._emit(SessionLost(cause or error, was_up=held >= 0))
-            raise Broken(cause or error, held) from None
+            raise AttemptFailed(cause or error, held) from None
 
     async def _restore(self, connection: AuthenticatedConnection) -> None:
         """Open all tunnels; the session is up afterwards."""
@@ -270,7 +270,7 @@ async def stay_connected(
     options: dict[str, Any] = {"transport": transport, "ca": ca, "server_name": server_name, "path": path}
     session = ReconnectingSession(
         partial(connect, host, port, timeouts=limits, exchange=exchange, **options),
-        TokenSource(token, margin=renew_before, timeout=limits.answer),
+        SessionTokens(token, margin=renew_before, timeout=limits.answer),
         tunnels,
         heartbeats or Heartbeats(),
         retry or RetryPolicy(),

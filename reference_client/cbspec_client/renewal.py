@@ -17,7 +17,7 @@ TokenProvider = Callable[[], str | Awaitable[str]]
 _LEAST = 0.1  # seconds between two questions
 
 
-class TokenSource:
+class SessionTokens:
     """The tokens of a session.
 
     Arguments: `given` is a token or a provider; a new one is due `margin` seconds before the last one expires, or after

@@ -47,7 +47,7 @@ class RetryPolicy:
     async def run(self, attempt: Callable[[int], Awaitable[None]], on_retry: OnRetry) -> None:
         """Call `attempt`, with its number, until it returns without an error.
 
-        It raises Broken with the error. Raises the error itself if no retry is worth it, or GaveUp.
+        It raises AttemptFailed with the error. Raises the error itself if no retry is worth it, or GaveUp.
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_retrying),
@@ -61,7 +61,7 @@ class RetryPolicy:
             with one:
                 try:
                     await attempt(one.retry_state.attempt_number)
-                except Broken as broken:
+                except AttemptFailed as broken:
                     if broken.held >= self.settled:
                         one.retry_state.attempt_number = 1
                     raise broken.cause from broken.cause.__cause__
@@ -73,7 +73,7 @@ class RetryPolicy:
         return max(full * random.uniform(1 - self.jitter, 1), min(last, self.cap * (1 - self.jitter)))  # noqa: S311 - no secret
 
 
-class Broken(Exception):
+class AttemptFailed(Exception):
     """An attempt failed after its connection had held for some seconds (-inf: there was none)."""
 
     def __init__(self, cause: ClientError, held: float = -math.inf) -> None:

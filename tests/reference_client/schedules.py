@@ -39,7 +39,7 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.config import Listen
 from tests.reference_client.leaks import Inventory
-from tests.reference_client.strikes import allowed, must_fail, random_params, random_when
+from tests.reference_client.strikes import allowed, is_worth_retrying, must_fail, random_params, random_when
 from tests.support.warp import WarpLoop
 
 TOKEN = mint(
@@ -91,7 +91,7 @@ class FaultSchedule:
 
 
 @dataclass(slots=True)
-class Observed:
+class SessionSeen:
     """What a session did under a schedule."""
 
     events: list[SessionEvent] = field(default_factory=list)
@@ -113,9 +113,9 @@ class Observed:
         return type(self.error).__name__ if self.error is not None else "works"
 
 
-async def play(schedule: FaultSchedule) -> Observed:
+async def play(schedule: FaultSchedule) -> SessionSeen:
     """Run a session under a schedule."""
-    seen, loop = Observed(), asyncio.get_running_loop()
+    seen, loop = SessionSeen(), asyncio.get_running_loop()
     await asyncio.to_thread(bool)  # the simulator's look-ups use the thread that this starts
     inventory = Inventory()
     faults = tuple(Fault.read(fault) for fault in schedule.faults)
@@ -138,7 +138,7 @@ async def play(schedule: FaultSchedule) -> Observed:
     return seen
 
 
-async def _session(relay: Simulator, schedule: FaultSchedule, seen: Observed) -> None:
+async def _session(relay: Simulator, schedule: FaultSchedule, seen: SessionSeen) -> None:
     registry, drops = CollectorRegistry(), list(schedule.drops)
     metrics, enough = ClientMetrics(registry), asyncio.Event()
 
@@ -180,7 +180,7 @@ def _hides_identity(fault: str) -> bool:
     return any(name in fault for name in ("tls-1.2", "expired", "not-yet", "other-name", "unknown-ca"))
 
 
-def problems(schedule: FaultSchedule, seen: Observed) -> Iterator[str]:
+def problems(schedule: FaultSchedule, seen: SessionSeen) -> Iterator[str]:
     """Yield what is wrong with the way in which a session went."""
     faults = [fault for fault in schedule.faults if fault["name"] in seen.struck or fault["kind"] == "refuse"]
     error = seen.error.cause if isinstance(seen.error, GaveUp) else seen.error
@@ -195,8 +195,9 @@ def problems(schedule: FaultSchedule, seen: Observed) -> Iterator[str]:
         permitted |= {"ConnectionLost"} if schedule.drops else set()
         if type(error).__name__ not in permitted:
             yield f"{type(error).__name__} ({error}), but only {', '.join(sorted(permitted)) or 'nothing'} can be"
-        if isinstance(seen.error, GaveUp) != error.retryable and not seen.refused_caller:
-            yield f"{'retried' if not error.retryable else 'did not retry'} {type(error).__name__}"
+        worth = is_worth_retrying(error)
+        if isinstance(seen.error, GaveUp) != worth and not seen.refused_caller:
+            yield f"{'did not retry' if worth else 'retried'} {type(error).__name__}"
         attempts = [event.attempt for event in seen.events if isinstance(event, ConnectAttempted)]
         if isinstance(seen.error, GaveUp) and attempts[-1:] != [POLICY.retries + 1]:
             yield f"gave up at attempt {attempts[-1:]}"
@@ -208,7 +209,7 @@ def problems(schedule: FaultSchedule, seen: Observed) -> Iterator[str]:
     yield from _leaks(seen)
 
 
-def _leaks(seen: Observed) -> Iterator[str]:
+def _leaks(seen: SessionSeen) -> Iterator[str]:
     texts = [*map(repr, seen.events), *seen.texts, *map(repr, seen.passed)]
     if seen.error is not None:
         texts.append("".join(traceback.format_exception(seen.error)))
@@ -243,7 +244,7 @@ def _logs() -> Iterator[list[str]]:
         root.setLevel(level)
 
 
-def check(seed: int) -> tuple[FaultSchedule, Observed, list[str]]:
+def check(seed: int) -> tuple[FaultSchedule, SessionSeen, list[str]]:
     """Play the schedule of a seed; return it with what was observed and found."""
     schedule = FaultSchedule.draw(seed)
     random.seed(seed)  # of the client's pauses

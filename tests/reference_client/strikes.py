@@ -74,6 +74,10 @@ _CAUSES: Final[Mapping[str, set[str]]] = {
 }
 """The exceptions that each kind of fault can cause, without `error` and `unsolicited`, whose bodies name theirs."""
 
+_RETRIED: Final = {
+    *("RateLimitExceeded", "ServerUnavailable", "DataTransferFailed"),
+    *("ConnectFailed", "ConnectionLost", "AnswerTimeout"),
+}
 _CERTAIN: Final = {
     *("tls-1.2", "certificate-expired", "certificate-not-yet-valid", "certificate-other-name"),
     *("certificate-unknown-ca", "handshake-alert", "refuse", "silent", "damage-utf-8", "error", "unavailable"),
@@ -151,6 +155,12 @@ def allowed(fault: Mapping[str, Any], transport: str) -> set[str]:
     if kind == "unsolicited":
         return {_REFUSALS.get(body["code"], "UnknownRelayError")} if "code" in body else _BREACH
     return _CAUSES[kind]
+
+
+def is_worth_retrying(error: Exception) -> bool:
+    """Return whether the facts about deployed clients, and no property of the error, say that it is retried."""
+    name = type(error).__name__
+    return name in _RETRIED or (name == "TlsRefused" and "closed the connection" in str(error))
 
 
 def must_fail(fault: Mapping[str, Any]) -> bool:

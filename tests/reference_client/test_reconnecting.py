@@ -34,7 +34,7 @@ from cbspec_client import (
 )
 from cbspec_client.events import HeartbeatMissed, RetryScheduled, SessionEnded
 from cbspec_client.metrics import ClientMetrics
-from cbspec_client.renewal import TokenSource
+from cbspec_client.renewal import SessionTokens
 from cbspec_simulator import LocalRelay
 from tests.reference_client.conftest import TIMEOUTS, requests
 from tests.support.client import until
@@ -173,7 +173,7 @@ async def test_an_unsolicited_error_ends_the_connection(relay_module: LocalRelay
 def due_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first token be due at once, and no other."""
     times = iter((0.001,))
-    monkeypatch.setattr(TokenSource, "due", lambda self, token: next(times, math.inf))
+    monkeypatch.setattr(SessionTokens, "due", lambda self, token: next(times, math.inf))
 
 
 @pytest.mark.usefixtures("due_once")
@@ -215,8 +215,8 @@ def test_a_token_is_due_before_its_expiry_and_not_after_half_of_its_time() -> No
 
     def due(given: bool = True, **claims: object) -> float:
         token = mint(key, claims)
-        source = TokenSource(lambda: token, margin=60.0, timeout=1.0, clock=lambda: 1000.0)
-        return (source if given else TokenSource(token, margin=60.0, timeout=1.0)).due(token)
+        source = SessionTokens(lambda: token, margin=60.0, timeout=1.0, clock=lambda: 1000.0)
+        return (source if given else SessionTokens(token, margin=60.0, timeout=1.0)).due(token)
 
     assert [due(exp=exp) for exp in (1600, 1080, 1000, 10)] == [540.0, 40.0, math.inf, math.inf]
     assert [due(), due(exp="1600"), due(exp=True), due(given=False, exp=1600)] == [math.inf] * 4

@@ -24,7 +24,7 @@ from cbspec_client.errors import (
     TokenUnavailable,
     refusal,
 )
-from cbspec_client.retrying import Broken
+from cbspec_client.retrying import AttemptFailed
 
 RETRIED: list[tuple[ClientError, float]] = [
     (refusal(Error("rate_limit_exceeded", "")), 5.0),
@@ -62,13 +62,13 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return taken
 
 
-async def fail(policy: RetryPolicy, *errors: ClientError | Broken) -> Exception | None:
+async def fail(policy: RetryPolicy, *errors: ClientError | AttemptFailed) -> Exception | None:
     """Run attempts that fail with these errors, the last one without end; return the final error."""
     left = itertools.chain(errors, itertools.repeat(errors[-1]))
 
     async def attempt(number: int) -> None:
         error = next(left)
-        raise error if isinstance(error, Broken) else Broken(error)
+        raise error if isinstance(error, AttemptFailed) else AttemptFailed(error)
 
     try:
         await policy.run(attempt, lambda number, delay, error: None)
@@ -104,7 +104,7 @@ async def test_other_errors_are_raised_at_once(pauses: list[float]) -> None:
 
 async def test_a_row_ends_only_with_a_connection_that_has_held(pauses: list[float]) -> None:
     policy, lost = RetryPolicy(retries=2, delay=1.0, jitter=0.0, settled=60.0), ConnectionLost("reset")
-    brief, settled = Broken(lost, held=59.0), Broken(lost, held=60.0)
+    brief, settled = AttemptFailed(lost, held=59.0), AttemptFailed(lost, held=60.0)
     end = await fail(policy, brief, settled, settled, brief, brief)
     assert isinstance(end, GaveUp)
     assert pauses == [1.0, 1.0, 1.0, 2.0]
