@@ -372,9 +372,9 @@ def _websocket() -> Iterator[Situation]:
     yield row(
         "upgrade-wrong-accept", "the accept value is for another key", Kind.UPGRADE, "CC-WSK-003", variations=accept
     )
-    deflate = ("websocket-deflate-accepted",)
+    deflate = ("websocket-deflate-unasked",)
     yield row(
-        "upgrade-extension", "the relay accepts permessage-deflate, offered or not", Kind.UPGRADE, "CC-WSK-005",
+        "upgrade-extension", "the relay names permessage-deflate, offered or not", Kind.UPGRADE, "CC-WSK-005",
         variations=deflate,
     )  # fmt: skip
     pings = ({"kind": "websocket-pings", "payload": "how are you"},)

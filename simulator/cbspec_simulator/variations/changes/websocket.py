@@ -103,6 +103,11 @@ def _other_headers(headers: Headers) -> None:
         headers[name] = value
 
 
+def _unasked_extension(headers: Headers) -> None:
+    """Name an extension that the client may not have offered."""
+    headers["Sec-WebSocket-Extensions"] = "permessage-deflate"
+
+
 def _sends(serialize: Callable[[Frame], bytes]) -> Change:
     """Serialize frames by a function."""
 
@@ -346,6 +351,7 @@ CHANGES: dict[str, Change] = {
     ),
     "websocket-messages-inside-others": _receives(_interrupting, _InterruptingFramer),
     "websocket-deflate-accepted": websocket_by(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
+    "websocket-deflate-unasked": _answers_openings(_unasked_extension),
     "websocket-text-checked": websocket_by(ServerProtocol, _Utf8Framer),
     "tcp-only": part(is_websocket=lambda _: False),
     "websocket-only": part(is_websocket=lambda _: True),
