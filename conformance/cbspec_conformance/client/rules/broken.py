@@ -53,7 +53,7 @@ def judge_silent(case: SituationCase, quick: bool) -> None:
     if situation.step == "heartbeat":
         _unanswered_heartbeats(case, seen, quick)
         return
-    if seen.acted:
+    if seen.gave_up or (seen.said and situation.step == "tunnel_info"):
         case.passed(situation.requirement)
         judge_exit_code(case, seen)
     else:

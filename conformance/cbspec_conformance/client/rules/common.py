@@ -23,7 +23,7 @@ def struck(case: SituationCase) -> Reaction | None:
 def judge_hanging(case: SituationCase, seen: Reaction, requirement: str, expected: str, quick: bool) -> None:
     """Judge whether the client still waits for another answer."""
     stays_without = case.situation.step == "tunnel_info" and case.habits.stays
-    if seen.acted:
+    if seen.gave_up or (seen.said and case.situation.step in ("tunnel_info", "heartbeat")):
         case.passed(requirement)
     elif stays_without or case.situation.step == "heartbeat":
         return  # a client may stay up without a tunnel; unanswered heartbeats have a rule of their own
@@ -31,7 +31,7 @@ def judge_hanging(case: SituationCase, seen: Reaction, requirement: str, expecte
         case.skipped(requirement, TOO_QUICK)
     else:
         waited = case.seen.watched - seen.struck
-        case.broken(requirement, expected, f"nothing for {waited:.0f} s: no end, no close, no attempt, no output")
+        case.broken(requirement, expected, f"still connected after {waited:.0f} s: no end, no close, no attempt")
 
 
 def judge_exit_code(case: SituationCase, seen: Reaction) -> None:

@@ -30,15 +30,14 @@ class Reaction:
     end: Exit | None
 
     @property
-    def noticed(self) -> bool:
-        """Whether anything shows that the client has noticed a failure."""
-        ended = self.end is not None and (self.end.code != 0 or bool(self.end.signal))
-        return bool(self.said) or self.closed is not None or self.again is not None or ended
+    def gave_up(self) -> bool:
+        """Whether the client waits no longer: it has ended, closed the connection, or tried again."""
+        return self.closed is not None or self.again is not None or self.end is not None or len(self.attempts) > 1
 
     @property
     def acted(self) -> bool:
-        """Whether the client has done anything at all: it ended, closed, tried again or said something."""
-        return self.noticed or self.end is not None or len(self.attempts) > 1
+        """Whether the client has done anything at all: it gave up, or said something."""
+        return self.gave_up or bool(self.said)
 
 
 def reaction(case: SituationCase) -> Reaction | None:
