@@ -318,7 +318,7 @@ def _attempts() -> Iterator[Situation]:
     busy = _error("hello", "server_unavailable")
     yield Situation(
         "always-unavailable", "every hello is refused with server_unavailable, for some time", Kind.RETRIED,
-        "CC-RTY-001", "hello", (busy,), code="server_unavailable",
+        "CC-RTY-001", "hello", (busy,), code="server_unavailable", quick=True,
     )  # fmt: skip
     yield Situation(
         "always-rate-limited", "every auth is refused with rate_limit_exceeded, for some time", Kind.RETRIED,
@@ -327,7 +327,7 @@ def _attempts() -> Iterator[Situation]:
     )  # fmt: skip
     yield Situation(
         "always-lost", "every connection is closed when its hello arrives, for some time", Kind.RETRIED, "CC-REC-002",
-        "hello", ({"kind": "close", "when": {"message": "hello"}},),
+        "hello", ({"kind": "close", "when": {"message": "hello"}},), quick=True,
     )  # fmt: skip
 
 

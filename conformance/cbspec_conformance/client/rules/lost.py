@@ -29,12 +29,16 @@ def _lost(case: SituationCase, quick: bool) -> None:
             "CC-BRK-009", f"a reaction although {situation.about}", f"still up after {waited:.0f} s, without a word"
         )
         return
-    case.passed("CC-BRK-009")
     if seen.again is None and not ended:
         open_ = [port for port, accepts in case.seen.ports.items() if accepts and port in case.habits.listens]
-        also = f", and its local port {open_[0]} accepts connections" if open_ else ""
-        case.broken("CC-REC-001", "a new connection, or the end", f"neither in {waited:.0f} s{also}")
+        if open_:
+            what = f"its local port {open_[0]} accepts connections {waited:.0f} s later"
+            case.broken("CC-BRK-009", f"no success although {situation.about}", what)
+            return
+        case.passed("CC-BRK-009")
+        case.broken("CC-REC-001", "a new connection, or the end", f"neither in {waited:.0f} s")
         return
+    case.passed("CC-BRK-009")
     case.passed("CC-REC-001")
     judge_exit_code(case, seen)
     case.saw("CC-REC-101", situation.name, "reconnects" if seen.again is not None else "ends")
