@@ -176,5 +176,5 @@ def must_fail(fault: Mapping[str, Any]) -> bool:
     if kind == "missing-member":
         return str(fault["member"]) in _MEMBERS.get(message or "", ())
     if kind == "unavailable":
-        return message != "heartbeat"
+        return bool(message != "heartbeat")
     return kind in _CERTAIN

@@ -33,6 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.tbstyle, config.option.reportchars = "no", "N"
     if not config.option.collectonly and config.option.verbose == 0:
         config.option.verbose = -1
+    if getattr(config.option, "numprocesses", None):
+        raise pytest.UsageError("-n: situations run several at once anyway; --jobs sets their number")
     options = read_client_options(config, read_options(config))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still writes its report
     from cbspec_conformance.client.plugin import NAME, ClientSuite  # takes half a second to import

@@ -94,7 +94,7 @@ class ClientFrames:
         if "websocket" not in headers.get("upgrade", "").lower():
             return "no header Upgrade: websocket"
         if "upgrade" not in headers.get("connection", "").lower():
-            return "no header ClientConnection: Upgrade"
+            return "no header Connection: Upgrade"
         if headers.get("sec-websocket-version") != "13":
             return f"Sec-WebSocket-Version {headers.get('sec-websocket-version', 'is missing')!r}"
         try:

@@ -68,6 +68,7 @@ class ClientSuite:
         self._task: asyncio.Task[None] | None = None
         self._deadline = time.monotonic() + options.common.max_time
         self._interrupted = False
+        self._ends_early = False
         self._error: BaseException | None = None
 
     @property
@@ -122,6 +123,9 @@ class ClientSuite:
         try:
             result = self._results[situation.name].result(left)
         except (TimeoutError, CancelledError):
+            if self._run.not_started:
+                self._ends_early = True
+                pytest.exit(f"the client can't be started: {self._run.not_started}", returncode=ExitCode.WRONG_USE)
             if self._error is not None:
                 raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
             reason = CUT_SHORT if self._results[situation.name].cancelled() else TIME_UP
@@ -175,6 +179,8 @@ class ClientSuite:
         except OSError as error:
             self._unwritten.append(f"{error.filename or '--junit-xml'}: {error.strerror}; the file was not written")
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if self._ends_early:
+            return
         if exitstatus in _ENDED:
             session.exitstatus = _ENDED[pytest.ExitCode(exitstatus)]
         elif self._thread is not None:
@@ -182,7 +188,7 @@ class ClientSuite:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the report and the files, even after an interruption."""
-        if self._thread is None:
+        if self._thread is None or self._ends_early:
             return
         result = self._result()
         write_report(result, terminalreporter.write_line)

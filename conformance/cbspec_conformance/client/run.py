@@ -36,7 +36,8 @@ class Result:
 class ClientRun:
     """One run: `profile` is the client's, with its command; `done` is called with each result.
 
-    `jobs` is the number of clients that may run at once (None: as many as useful).
+    `jobs` is the number of clients that may run at once (None: as many as useful). `not_started` is the reason why the
+    command can't be run, or "".
     """
 
     profile: ClientProfile
@@ -46,6 +47,7 @@ class ClientRun:
     done: Callable[[Result], None]
     jobs: int | None = None
     habits: Habits = field(default_factory=Habits)
+    not_started: str = ""
     results: dict[str, Result] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -53,7 +55,11 @@ class ClientRun:
         cores = os.cpu_count() or 1
         jobs = 1 if self.profile.one_at_a_time else self.jobs or _RUNNING
         slots = Slots(jobs, min(jobs, 2 * cores))
-        own_port = await self._control(slots)
+        try:
+            own_port = await self._control(slots)
+        except CannotStart as error:
+            self.not_started = str(error)
+            return
         if own_port:
             slots = Slots(1, 1)
         others = [row for row in self.situations if row.name not in self.results]
@@ -62,14 +68,12 @@ class ClientRun:
                 group.create_task(self._one(situation, slots))
 
     async def _control(self, slots: Slots) -> bool:
-        """Learn the client's habits; return whether it listens on a port that no other instance can use."""
-        try:
-            session = await self._unhurried(CLEAN, slots)
-            clean = session.seen
-        except CannotStart as error:
-            self.habits = Habits(str(error))
-            self._tell(Result(CLEAN, [Finding("CC-TLS-001", Outcome.INCONCLUSIVE, CLEAN.name, str(error))]))
-            return False
+        """Learn the client's habits; return whether it listens on a port that no other instance can use.
+
+        Raises CannotStart.
+        """
+        session = await self._unhurried(CLEAN, slots)
+        clean = session.seen
         self.habits = learn(clean)
         own_port = False
         if not self.habits.fault:

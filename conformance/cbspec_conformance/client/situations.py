@@ -114,6 +114,16 @@ def _refusals() -> Iterator[Situation]:
         yield Situation(
             f"{step}-unknown-code", about, Kind.REFUSED, "CC-REF-008", step, (fault,), code=UNKNOWN_CODE, quick=quick
         )
+    full = {"kind": "limits", "tunnels": 0, "when": {"message": "tunnel_info"}}
+    yield Situation(
+        "tenant-at-its-limit",
+        "the tenant's tunnel limit is reached",
+        Kind.REFUSED,
+        "CC-REF-003",
+        "tunnel_info",
+        (full,),
+        code="tenant_limit_exceeded",
+    )
     for step in ("auth", "tunnel_info"):
         about = f'every {step} is answered by a {STEPS[step]} with status "error"'
         fault = _member(step, "status", "error")
@@ -310,6 +320,10 @@ def _styles() -> Iterator[Situation]:
     ):
         fault = {"kind": "unsolicited", "body": body, "when": {"message": "auth_response"}}
         yield row(name, f"a {body['type']} that answers nothing follows the auth_response", "CC-TOL-102", fault)
+    starting = {"kind": "unavailable", "when": {"after": "first connection", "end": 2}}
+    yield row(
+        "unavailable-at-first", "the relay refuses all work for two seconds, and then serves", "CC-REC-101", starting
+    )
     yield row("answers-twice", "every answer is sent twice", "CC-TOL-102", {"kind": "duplicate"})
     yield row("answers-in-arrays", "answers are in arrays", "CC-BRK-101", {"kind": "damage-json", "how": "array"})
 

@@ -96,10 +96,17 @@ def test_a_mistake_is_named(words: tuple[str, ...], named: str) -> None:
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_a_command_that_cannot_be_run_leaves_no_verdict() -> None:
+def test_a_command_that_cannot_be_run_is_named() -> None:
     done = run("--effort=quick", "--", "./there-is-no-such-client")
+    assert done.returncode == ExitCode.WRONG_USE
+    assert "there-is-no-such-client: No such file" in done.stdout + done.stderr
+    assert "requirements" not in done.stdout
+
+
+def test_a_client_without_a_clean_session_has_no_verdict_and_its_last_words_are_shown() -> None:
+    done = run("--effort=quick", "--", sys.executable, "-c", "print('no key: giving up'); raise SystemExit(2)")
     assert done.returncode == ExitCode.NOT_CONFORMING
-    assert "there-is-no-such-client: No such file" in done.stdout
+    assert "no key: giving up" in " ".join(done.stdout.split())
     assert "0 failed" in done.stdout
 
 

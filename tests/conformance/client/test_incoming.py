@@ -79,7 +79,7 @@ def test_only_different_values_of_a_member_are_duplicates() -> None:
 def test_the_upgrade_request_is_judged_by_rfc_6455() -> None:
     lines = {
         "Upgrade": "websocket",
-        "ClientConnection": "keep-alive, Upgrade",
+        "Connection": "keep-alive, Upgrade",
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
@@ -98,4 +98,4 @@ def test_the_upgrade_request_is_judged_by_rfc_6455() -> None:
     assert "8 bytes" in fault(Sec_WebSocket_Key="AAAAAAAAAAA=")
     assert "Base64" in fault(Sec_WebSocket_Key="?")
     assert "Upgrade" in fault(Upgrade="h2c")
-    assert "ClientConnection" in fault(ClientConnection="close")
+    assert "Connection" in fault(Connection="close")
