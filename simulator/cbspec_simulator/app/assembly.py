@@ -168,6 +168,11 @@ class Simulator:
         self._timeline = Timeline(config.timeline, self.controls, self.clock, self.relay.tell)
 
     @property
+    def connections(self) -> tuple[int, ...]:
+        """The numbers of the open connections, also of those in their handshake."""
+        return self._server.connections if self._server is not None else ()
+
+    @property
     def actions_left(self) -> tuple[TimelineEntry, ...]:
         """The actions of the timeline that weren't reached yet."""
         return self._timeline.left if self._timeline is not None else ()

@@ -17,6 +17,7 @@ from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.control.minting import mint_token
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.faults.when import When, unknown_tenant
 from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
 from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
@@ -47,6 +48,10 @@ class Controllable(Protocol):
     @property
     def actions_left(self) -> Sequence[TimelineEntry]:
         """The actions of the timeline that weren't reached yet."""
+
+    @property
+    def connections(self) -> Sequence[int]:
+        """The numbers of the open connections."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -88,7 +93,9 @@ class Controls:
     def add_fault(self, data: object) -> dict[str, Any]:
         """Add a fault, and return it."""
         try:
-            name = self._relay.faults.add(Fault.read(data), self._simulator.clock.monotonic())
+            fault = Fault.read(data)
+            self._check(fault.when)
+            name = self._relay.faults.add(fault, self._simulator.clock.monotonic())
         except FaultError as error:
             raise ControlError(str(error)) from None
         added = self.fault(name)
@@ -187,10 +194,10 @@ class Controls:
             raise ControlError(f"there is no open connection {number}", 404)
 
     def drop_all(self, how: str = "reset") -> None:
-        """End every connection whose first bytes have arrived."""
+        """End every connection, also those in their handshake."""
         end = _end(how)
-        for connection in tuple(self._relay.state.connections):
-            self._simulator.drop(connection.number, end)
+        for number in self._simulator.connections:
+            self._simulator.drop(number, end)
 
     def tenants(self) -> list[dict[str, Any]]:
         """Return the tenants with their limits and usage."""
@@ -221,6 +228,16 @@ class Controls:
     def follow(self, follower: Callable[[TranscriptEntry], None]) -> Callable[[], None]:
         """Call `follower` with each new transcript entry; return the function that stops this."""
         return self._simulator.transcript.follow(follower)
+
+    def _check(self, when: When) -> None:
+        """Raise ControlError if the tenant or the connection of a condition can't occur."""
+        if problem := unknown_tenant(when, self._relay.state.tenants):
+            raise ControlError(f"when.tenant: {problem}")
+        past = when.connection is not None and when.connection <= self._relay.connected
+        if past and when.connection not in self._simulator.connections:
+            raise ControlError(
+                f"when.connection: {when.connection} has ended; the next one is {self._relay.connected + 1}"
+            )
 
     def _tell(self, action: str, text: str = "") -> None:
         self._relay.tell(Controlled(action, text))

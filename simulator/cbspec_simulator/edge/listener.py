@@ -87,12 +87,19 @@ class Acceptor:
 class Listener:
     """Accepts connections, unless a `refuse` fault stands at the time of `clock`.
 
-    `factory` makes the protocol of a connection by its address. While connections are refused, a socket that doesn't
-    listen holds the port.
+    `factory` makes the protocol of a connection by its address. `refuses` is called when the port is closed. While
+    connections are refused, a socket that doesn't listen holds the port.
     """
 
-    def __init__(self, factory: Callable[[str], asyncio.Protocol], faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self,
+        factory: Callable[[str], asyncio.Protocol],
+        faults: Faults,
+        clock: Clock,
+        refuses: Callable[[], None] = lambda: None,
+    ) -> None:
         self._factory = factory
+        self._refuses = refuses
         self._faults = faults
         self._clock = clock
         self._places: list[_Place] = []
@@ -137,7 +144,12 @@ class Listener:
         wanted, left = not self._faults.standing("refuse", now), self._faults.turns(now)
         if wanted is not self.listening:
             self._close_sockets()
-            self._listen() if wanted else self._hold()
+            if wanted:
+                self._listen()
+            else:
+                self._hold()
+                self._faults.strike_standing("refuse", now)
+                self._refuses()
         if wanted and not self.listening:
             left = _RETRY
         self._timer.cancel()

@@ -120,6 +120,12 @@ class Peer(asyncio.Protocol):
                 strike.kind.connect(greeting, strike)
         return greeting
 
+    @property
+    def in_handshake(self) -> bool:
+        """Whether the handshake of TLS, or of the WebSocket, is incomplete."""
+        opened = self._session is None or self._session.opened
+        return not self._finished and not (self._channel.layer.established and opened)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the handshake."""
         self._channel.transport = cast(asyncio.Transport, transport)

@@ -20,7 +20,8 @@ class RelayServer:
 
     def __init__(self, relay: Relay, contexts: Contexts, clock: Clock) -> None:
         self.edge = Edge(relay, contexts, clock)
-        self._listener = Listener(partial(Peer, self.edge), relay.faults, clock)
+        self._clock = clock
+        self._listener = Listener(partial(Peer, self.edge), relay.faults, clock, self._refuse_handshakes)
         relay.faults.watch(lambda: None, self._release)
         clock.watch(self._clock_moved)
 
@@ -45,6 +46,11 @@ class RelayServer:
             peer.finish(None if how is ConnectionEnd.CLOSE else how, EndedBy.CONTROL)
         return peer is not None
 
+    @property
+    def connections(self) -> tuple[int, ...]:
+        """The numbers of the open connections, also of those in their handshake."""
+        return tuple(self.edge.peers)
+
     async def emptied(self, seconds: float) -> None:
         """Wait until no connection is open, at most `seconds`."""
         if self.edge.peers:
@@ -62,6 +68,14 @@ class RelayServer:
             peer.abort()
         if self.edge.peers:
             await self.edge.empty.wait()
+
+    def _refuse_handshakes(self) -> None:
+        """End the connections that are still in their handshake: a `refuse` fault has begun."""
+        faults, now = self.edge.relay.faults, self._clock.monotonic()
+        for peer in tuple(self.edge.peers.values()):
+            if peer.in_handshake:
+                faults.strike_standing("refuse", now, peer.number)
+                peer.finish(ConnectionEnd.RESET, EndedBy.FAULT)
 
     def _release(self, gate: str) -> None:
         for peer in tuple(self.edge.peers.values()):

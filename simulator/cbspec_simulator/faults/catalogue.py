@@ -97,7 +97,13 @@ _ALL: Final = (
         {"alert": Param(one_of(*effects.ALERTS), "the alert (RFC 8446, 6)", "handshake_failure")},
         connect=effects.alert,
     ),
-    _transport("refuse", "The relay's port refuses connections.", "a relay that is down", standing=True),
+    _transport(
+        "refuse",
+        "The relay's port refuses connections, and those in their handshake are reset; "
+        "each of them, and each closing of the port, is a strike.",
+        "a relay that is down",
+        standing=True,
+    ),
     _transport(
         "silent",
         "The relay accepts connections, completes TLS and never sends a message.",
@@ -273,6 +279,7 @@ _ALL: Final = (
             "value": Param(Any, "its value, any JSON", True),
         },
         edit=lambda body, strike: [{**body, strike["member"]: strike["value"]}],
+        only=effects.changed_by_member,
     ),
     _message(
         "missing-member",
@@ -280,6 +287,7 @@ _ALL: Final = (
         "an older relay, or a defective one",
         {"member": Param(Text, "its name", required=True)},
         edit=lambda body, strike: [{name: body[name] for name in body if name != strike["member"]}],
+        only=lambda params: effects.with_member(params["member"]),
     ),
     _message(
         "unsolicited",
@@ -311,6 +319,7 @@ _ALL: Final = (
         "CB-MSG-003",
         {"type": Param(Text, "the type", "heartbeat_response")},
         edit=lambda body, strike: [{**body, "type": strike["type"]}],
+        only=effects.of_another_type,
     ),
     _meaning(
         "wrong-id",
@@ -318,6 +327,7 @@ _ALL: Final = (
         "CB-TUN-002",
         {"value": Param(Text, "the id", "another-id")},
         edit=effects.replaced("tunnel_id", "client_id"),
+        only=lambda _: effects.with_member("tunnel_id", "client_id"),
     ),
     _meaning(
         "wrong-tenant",
@@ -325,6 +335,7 @@ _ALL: Final = (
         "CB-AUT-003",
         {"value": Param(Text, "the tenant_id", "another-tenant")},
         edit=effects.replaced("tenant_id"),
+        only=lambda _: effects.with_member("tenant_id"),
     ),
     _meaning(
         "unavailable",
@@ -332,6 +343,7 @@ _ALL: Final = (
         "connections without a hello are closed.",
         "CB-UNA-001",
         request=effects.refuse_new_work,
+        only=lambda _: ["hello", "auth", "tunnel_info"],
     ),
     _meaning(
         "limits",
@@ -345,6 +357,7 @@ _ALL: Final = (
         },
         some=True,
         request=effects.limit,
+        only=effects.limited,
     ),
 )
 

@@ -7,10 +7,20 @@ import json
 import random
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.messages import Auth, Hello, TunnelInfo
+from cbspec.protocol.messages import (
+    Auth,
+    AuthResponse,
+    Error,
+    HeartbeatResponse,
+    Hello,
+    HelloResponse,
+    TunnelInfo,
+    TunnelResponse,
+)
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
 from cbspec_simulator.faults.kind import Body, Delivery, Greeting, Handling, Strike
@@ -206,6 +216,41 @@ SPELLINGS: Final[Mapping[str, Callable[[Any, random.Random], str]]] = {
 
 
 # ---------------------------------------------------------------------------- on the members of a message
+
+_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    message.type: ("type", *(member.name for member in fields(message)))
+    for message in (HelloResponse, AuthResponse, TunnelResponse, HeartbeatResponse, Error)
+}
+"""The members of the relay's messages."""
+
+_TAKING: Final = {
+    "tunnels": "tunnel_info",
+    "connections": "auth",
+    "relay_connections": "hello",
+    "buffers": "tunnel_info",
+}
+
+
+def with_member(*names: str) -> list[str]:
+    """Return the types of the relay's messages that have one of these members."""
+    return [message for message, members in _MEMBERS.items() if set(members) & set(names)]
+
+
+def changed_by_member(params: Mapping[str, Any]) -> list[str]:
+    """Return the types of the messages that a member with a value changes."""
+    name, value = params["member"], params["value"]
+    same = [value] if name == "type" else with_member("status") if (name, value) == ("status", "ok") else []
+    return [message for message in _MEMBERS if message not in same]
+
+
+def of_another_type(params: Mapping[str, Any]) -> list[str]:
+    """Return the types of the messages that another type changes."""
+    return [message for message in _MEMBERS if message != params["type"]]
+
+
+def limited(params: Mapping[str, Any]) -> list[str]:
+    """Return the types of the requests that lower limits can refuse."""
+    return [message for name, message in _TAKING.items() if params[name] is not None]
 
 
 def add_message(body: Body, strike: Strike) -> list[Body]:

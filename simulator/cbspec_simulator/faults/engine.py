@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.kind import Strike
-from cbspec_simulator.faults.when import Occasion, Per
+from cbspec_simulator.faults.when import MessageDirection, Occasion, Per
 
 _NONE: Final[tuple[Strike, ...]] = ()
 _SPENT: Final = 1000  # removed faults that are remembered
@@ -154,6 +154,16 @@ class Faults:
             for active in self.active.values()
             for part in active.fault.parts
         )
+
+    def strike_standing(self, kind: str, now: float, connection: int = 0) -> None:
+        """Count a strike of each standing fault of this kind, on a connection or on the port (0)."""
+        for active in self.active.values():
+            fault = active.fault
+            if active.lasts(now) and any(part.name == kind for part in fault.parts):
+                active.matched += 1
+                active.strikes += 1
+                occasion = Occasion(MessageDirection.CONNECT, connection)
+                self._tell(Decision(fault.name, kind, occasion, active.matched, True, self.seed))
 
     def turns(self, now: float) -> float | None:
         """Return the seconds until the next fault begins or ends; None if there is none."""

@@ -22,6 +22,7 @@ THROUGH: Final = "pass"
 """The part of a sequence that lets a message through."""
 
 _PLAIN: Final = When()
+_ANSWER_OF: Final = dict(zip(REQUESTS, ANSWERS, strict=False))
 _POINTS: Final = dict(zip(MessageDirection, ("new connections", "requests", "answers"), strict=True))
 _FaultName = Annotated[Name, says("the name of the fault (if absent: a number is assigned)")]
 _Condition = Annotated[When, says("the condition under which it strikes")]
@@ -168,7 +169,7 @@ def _read_fault(data: object, place: Place, reader: DocumentReader) -> object:
         reader.report((*place, "sequence"), f'needs a part with a kind other than "{THROUGH}"')
         return INVALID
     direction, problems = _check(kinds, table.when)
-    for key, problem in problems:
+    for key, problem in (*problems, *_without_effect(parts, table.when, direction)):
         reader.report((*place, *key.split(".")), problem)
     return Fault(table.name, parts, table.when, not several or table.repeat, direction)
 
@@ -199,6 +200,23 @@ def _check(kinds: Sequence[FaultKind], when: When) -> tuple[MessageDirection, li
         problems.append(wrong)
         direction = MessageDirection.ANSWER
     return direction, [*problems, *_unsupported(kinds, when, direction)]
+
+
+def _without_effect(parts: Sequence[Part], when: When, direction: MessageDirection) -> Iterator[tuple[str, str]]:
+    """Yield the reasons for which a part can't change the messages of the condition."""
+    possible = REQUESTS if direction is MessageDirection.REQUEST else ANSWERS
+    if when.message is not None:
+        possible = (when.message,)
+    elif when.answer_to in _ANSWER_OF:
+        possible = (_ANSWER_OF[when.answer_to], "error")
+    for part in parts:
+        if part.kind is None or part.kind.only is None or direction is MessageDirection.CONNECT:
+            continue
+        changed = part.kind.only(part.params)
+        if set(changed).isdisjoint(possible):
+            given = ", ".join(f"{name}={value}" for name, value in part.params.items() if value is not None)
+            known = f"it changes {', '.join(changed)}" if changed else "no message has this member"
+            yield "when", f"{part.name} ({given}) has no effect on {' or '.join(possible)}: {known}"
 
 
 def _wrong_point(

@@ -134,8 +134,9 @@ class FaultKind:
     """One kind of fault.
 
     `stands_for` is the requirement that it breaks or concerns, or the situation that it simulates. A `standing` kind
-    is in effect all the time instead of striking. With `some`, at least one parameter is required. Each function has an
-    effect at one point: `connect` on a new connection, `request` on a client's message; `edit`, `text`, `frame` and
+    is in effect all the time instead of striking. With `some`, at least one parameter is required. `only` returns the
+    types of the messages on which it has an effect with these parameters (None: all). Each other function has an effect
+    at one point: `connect` on a new connection, `request` on a client's message; `edit`, `text`, `frame` and
     `deliver` on the relay's messages: their members, text, WebSocket frames (bytes if already serialized) and bytes.
     """
 
@@ -147,6 +148,7 @@ class FaultKind:
     transports: tuple[str, ...] = TRANSPORTS
     standing: bool = False
     some: bool = False
+    only: Callable[[Mapping[str, Any]], list[str]] | None = None
     connect: Callable[[Greeting, Strike], None] | None = None
     request: Callable[[Handling, Strike], None] | None = None
     edit: Callable[[Body, Strike], list[Body]] | None = None

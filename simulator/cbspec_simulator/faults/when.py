@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -145,6 +146,18 @@ class When:
             Per.SUBJECT: (occasion.tenant, occasion.subject),
             Per.CONNECTION: occasion.connection,
         }[self.per]
+
+
+def unknown_tenant(when: When, tenants: Collection[str]) -> str:
+    """Return the problem if the condition's tenant doesn't exist, "" otherwise.
+
+    The token of an auth may name any tenant, so a condition about auths is never wrong.
+    """
+    if when.tenant is None or when.tenant in tenants or "auth" in (when.message, when.answer_to):
+        return ""
+    near = get_close_matches(when.tenant, tenants, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(tenants)}"
+    return f"there is no tenant {when.tenant:.60}; {hint}"
 
 
 LASTING: Final = ("begin", "end")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,7 +23,8 @@ from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.reading import finishes as profile_finishes
 from cbspec.profile.target import Tenant
 from cbspec_simulator.base.values import HostName, Natural, Port
-from cbspec_simulator.faults.fault import FaultTable
+from cbspec_simulator.faults.fault import Fault, FaultTable
+from cbspec_simulator.faults.when import unknown_tenant
 from cbspec_simulator.settings.config import (
     Certificate,
     Config,
@@ -117,12 +118,28 @@ def load_config(*sources: str | Path | Mapping[str, Any]) -> Config:
         read.append(data)
     if problems:
         raise ConfigError("\n".join(problems))
-    if len(configs) == 1:
-        return configs[0]
+    source = " and ".join(names)
     try:
-        return _read(functools.reduce(_overridden, read, {}))
+        config = configs[0] if len(configs) == 1 else _read(functools.reduce(_overridden, read, {}))
     except DocumentError as error:
-        raise ConfigError("\n".join(f"{' and '.join(names)}: {problem}" for problem in error.problems)) from None
+        raise ConfigError("\n".join(f"{source}: {problem}" for problem in error.problems)) from None
+    if unknown := list(_unknown_tenants(config)):
+        raise ConfigError("\n".join(f"{source}: {problem}" for problem in unknown))
+    return config
+
+
+def _unknown_tenants(config: Config) -> Iterator[str]:
+    """Yield a problem for each fault whose condition names a tenant that doesn't exist."""
+    added = {
+        f"timeline[{index}].add": Fault.read(entry.add)
+        for index, entry in enumerate(config.timeline)
+        if entry.add is not None
+    }
+    faults = {f"faults[{index}]": fault for index, fault in enumerate(config.faults)} | added
+    tenants = [tenant.id for tenant in config.tenants]
+    for place, fault in faults.items():
+        if problem := unknown_tenant(fault.when, tenants):
+            yield f"{place}.when.tenant: {problem}"
 
 
 def _read(data: Mapping[str, Any]) -> Config:

@@ -1,6 +1,7 @@
 """JSON Schemas of faults and of configuration files, generated from the types by which they are read.
 
-A schema doesn't cover rules about several keys of a condition, names that must differ, files and the environment.
+A schema doesn't cover rules about several keys of a fault or condition, names that must differ, tenants that must
+exist, files and the environment.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -13,7 +15,7 @@ from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.relay.session import connect
 from cbspec_simulator.settings.config import Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel, until
 
 
 @pytest.fixture
@@ -41,6 +43,34 @@ async def test_faults_are_added_and_removed(simulator: Simulator, client: AsyncC
         controls.add_fault({"kind": "drop", "name": "fault-1"})
     assert controls.remove_fault("fault-1") == fault
     assert controls.faults() == []
+
+
+async def test_faults_without_an_effect_are_refused(simulator: Simulator, client: AsyncClient) -> None:
+    controls = simulator.controls
+    for when, problem in (
+        ({"tenant": "tenant-oo1"}, "when.tenant: there is no tenant tenant-oo1; did you mean tenant-001?"),
+        ({"tenant": "x", "answer_to": "hello"}, "when.tenant: there is no tenant x; there are tenant-001, "),
+    ):
+        with pytest.raises(ControlError, match=re.escape(problem)):
+            controls.add_fault({"kind": "drop", "when": when})
+    async with AsyncClient(simulator.address) as other:
+        await other.greet()
+    await until(lambda: simulator.connections == (1,))
+    with pytest.raises(ControlError, match=r"when.connection: 2 has ended; the next one is 3"):
+        controls.add_fault({"kind": "drop", "when": {"connection": 2}})
+    assert controls.faults() == []
+    for accepted in ({"connection": 1}, {"connection": 3}, {"tenant": "x", "message": "auth"}):
+        controls.add_fault({"kind": "drop", "when": accepted})
+
+
+async def test_all_connections_are_dropped_those_in_their_handshake_too(
+    simulator: Simulator, client: AsyncClient
+) -> None:
+    reader, writer = await asyncio.open_connection(*simulator.address)
+    await until(lambda: simulator.connections == (1, 2))
+    simulator.controls.drop_all("close")
+    assert (await client.rest(), await reader.read()) == (b"", b"")
+    writer.close()
 
 
 async def test_limits_change_until_a_reset(simulator: Simulator, client: AsyncClient) -> None:

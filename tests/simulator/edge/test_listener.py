@@ -18,8 +18,9 @@ from cbspec_simulator.edge import listener as module
 from cbspec_simulator.edge.listener import Acceptor, Listener
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.relay.events import ConnectionEnding
 from cbspec_simulator.settings.config import Listen
-from tests.support.client import BEAT, PATIENCE, AsyncClient, until
+from tests.support.client import BEAT, PATIENCE, AsyncClient, AsyncWebSocket, until
 
 REFUSE = Fault.read({"kind": "refuse"})
 ANY_PORT = Config(listen=Listen(port=0))
@@ -135,6 +136,28 @@ async def test_the_fault_refuses_new_connections_only() -> None:
                 simulator.relay.faults.remove(name)
                 async with AsyncClient(address) as after:
                     await after.greet()
+
+
+async def test_the_fault_resets_connections_in_their_handshake_and_counts_them() -> None:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as open_one:
+        await open_one.greet()
+        ends: list[ConnectionEnding] = []
+        simulator.relay.tell.add(ends.append, ConnectionEnding)
+        async with AsyncWebSocket(simulator.address) as upgrading:
+            upgrading.write(b"GET / HTTP/1.1\r\n")
+            await until(lambda: len(simulator.relay.state.connections) == 2)
+            shaking = [await asyncio.open_connection(*simulator.address) for _ in range(2)]
+            await until(lambda: len(simulator.server.connections) == 4)
+            simulator.controls.add_fault({"kind": "refuse", "name": "down"})
+            for reader, writer in shaking:
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+                writer.transport.abort()
+            await until(lambda: len(simulator.server.connections) == 1)
+        assert [event[:3] for event in ends] == [(number, "fault", "reset") for number in (2, 3, 4)]
+        assert simulator.controls.fault("down")["strikes"] == 4
+        assert [entry.connection for entry in simulator.transcript.entries() if entry.event == "fault"] == [0, 2, 3, 4]
+        assert (await open_one.ask(BEAT))["type"] == "heartbeat_response"
 
 
 async def test_the_fault_begins_and_ends_by_the_clock() -> None:

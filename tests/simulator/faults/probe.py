@@ -18,7 +18,7 @@ GREETED = ["hello_response", "auth_response"]
 
 NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
     "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
-    "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "x"}, "limits": {"tunnels": 1},
+    "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "type"}, "limits": {"tunnels": 1},
 }  # fmt: skip
 """The parameters that kinds require."""
 

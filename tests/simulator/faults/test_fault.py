@@ -61,6 +61,26 @@ _MISTAKES: Final[tuple[tuple[object, str], ...]] = (
     ),
     ({"kind": "websocket-close", "when": {"transport": "tcp"}}, "when.transport: websocket-close websocket"),
     ({"kind": "refuse", "when": {"nth": 1}}, "when.nth: refuse begin and end"),
+    ({"kind": "refuse", "when": {"after": 3}}, "when.after: refuse begin and end"),
+    ({**_DROP, "when": {"after": "connect"}}, "when.after: one of first connection, hello"),
+    *(
+        ({**fault, "when": {key: value}}, f"when: {words}")
+        for fault, key, value, words in (
+            (
+                {"kind": "wrong-type"},
+                "message",
+                "heartbeat_response",
+                "type=heartbeat_response no effect changes hello",
+            ),
+            ({"kind": "wrong-id"}, "message", "hello_response", "wrong-id changes auth_response, tunnel_response"),
+            ({"kind": "wrong-tenant"}, "answer_to", "tunnel_info", "tunnel_response or error: changes auth_response"),
+            ({"kind": "missing-member", "member": "code"}, "message", "auth_response", "member=code changes error"),
+            ({"kind": "missing-member", "member": "tpye"}, "nth", 1, "member=tpye no message has this member"),
+            ({"kind": "member", "member": "status", "value": "ok"}, "message", "auth_response", "status value=ok no"),
+            ({"kind": "unavailable"}, "message", "heartbeat", "unavailable no effect on heartbeat: hello, auth"),
+            ({"kind": "limits", "tunnels": 1}, "message", "auth", "tunnels=1 changes tunnel_info"),
+        )
+    ),
     ({"kind": "member", "member": "x", "value": datetime.date(2026, 1, 1)}, "value: JSON a date"),
 )
 

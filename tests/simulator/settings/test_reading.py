@@ -76,6 +76,12 @@ MISTAKES: Final = {
     "[[timeline]]\nat = 1": "timeline[0]: must have at and one action, add, remove, release, reset, drain",
     '[[timeline]]\nat = 1\nadd = { kind = "dorp" }': "timeline[0].add.kind: there is no kind 'dorp'; did you mean",
     "[[timeline]]\nat = 1\ntenant = { active = true }": "timeline[0].tenant: lacks id",
+    'faults = [{ kind = "drop", when = { tenant = "tenant-oo1" } }]': (
+        "faults[0].when.tenant: there is no tenant tenant-oo1; did you mean tenant-001?"
+    ),
+    '[[timeline]]\nat = 1\nadd = { kind = "drop", when = { tenant = "x", message = "error" } }': (
+        "timeline[0].add.when.tenant: there is no tenant x; there are tenant-001, "
+    ),
     "x = ": "is not TOML",
 }
 

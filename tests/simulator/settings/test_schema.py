@@ -32,6 +32,14 @@ PLACES: Final = [
     if key not in OUTSIDE
 ]
 ACTIONS: Final = [*timeline_actions(), "after"]
+
+
+def _fitting(key: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if key == "tenant" and isinstance(value, str) and value:
+        return "tenant-001"
+    return value or 1 if key == "end" else value
+
+
 PARAMS: Final = sorted({name for kind in KINDS.values() for name in kind.params})
 VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
     st.sampled_from(["", "x", "tenant-001", "hello", "tunnel_info", "error", "close", "reset", "relay", "127.0.0.1"]),
@@ -59,9 +67,9 @@ DOCUMENTS: Final[st.SearchStrategy[Data]] = st.one_of(
     st.dictionaries(
         st.sampled_from(["seed", "development", "faults", "timeline", "tenants", "listen", "sed"]), VALUES, max_size=1
     ),
-    # `end` must be more than `begin`; reset strikes at every point.
+    # `end` must be more than `begin`, and a tenant must exist; reset strikes at every point.
     st.builds(
-        lambda key, value: {"faults": [{"kind": "reset", "when": {key: value if key != "end" else value or 1}}]},
+        lambda key, value: {"faults": [{"kind": "reset", "when": {key: _fitting(key, value)}}]},
         st.sampled_from([*CONDITIONS, "nht"]),
         VALUES,
     ),

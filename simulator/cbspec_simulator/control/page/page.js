@@ -518,7 +518,7 @@ const SHOWN = {
 
 function row(entry) {
   const beat = entry.type.startsWith("heartbeat") && ["request", "answer"].includes(entry.event);
-  const control = entry.event === "control";
+  const control = entry.connection === 0; // of the whole relay
   const place = control ? 0 : lanes.findIndex((lane) => lane.number === entry.connection);
   // The head of a lane shows the transport.
   if (place < 0 || entry.event === "connected" || (beat && !$("heartbeats").checked)) return null;
