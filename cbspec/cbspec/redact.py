@@ -46,15 +46,15 @@ def conceal(text: str, token: str, mask: str = MASK) -> str:
     return text
 
 
-def redact_message(text: bytes) -> str:
+def redact_message(text: bytes, more: int = 0) -> str:
     """Return a message's text with its tokens redacted, JSON escapes considered; bytes that aren't UTF-8 are escaped.
 
-    The spelling is kept unless it could hide a token. A long text is cut.
+    The spelling is kept unless it could hide a token. A long text is cut; its size includes `more` bytes of padding.
     """
     if len(text) > LONGEST:
         head = text[:LONGEST]
         kept = "" if b"\\" in head else _LAST_WORD.sub("", _redact_members(head.decode(errors="backslashreplace")))
-        return f"{kept}… ({len(text)} bytes)"
+        return f"{kept}… ({len(text) + more} bytes)"
     plain = text.decode(errors="backslashreplace")
     shown = _redact_members(plain)
     if "\\" not in shown:

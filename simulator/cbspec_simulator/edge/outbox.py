@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cbspec_simulator.faults.kind import Cut, Delivery
+from cbspec_simulator.faults.kind import FILLER, Cut, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
-from cbspec_simulator.relay.behaviour import Writing
+from cbspec_simulator.relay.behaviour import Writing, in_one_piece
 from cbspec_simulator.relay.events import EndedBy
 
 _BATCH: Final = 256  # actions of one connection that are performed before other connections have their turn
+_CHUNK: Final = 64 * 1024  # bytes of a long message that are sent at once,
+_TURN: Final = 256 * 1024  # and of one connection before other connections have their turn
 _PLAIN: Final = Delivery()
 
 _Timed = Iterator[tuple[float, Action]]
@@ -76,7 +78,8 @@ class Outbox:
     def add(self, actions: Sequence[Action], now: float) -> None:
         """Perform actions after the queued ones."""
         for nth, action in enumerate(actions):
-            at_once = self._plain and isinstance(action, SendAction) and action.delivery is None
+            short = isinstance(action, SendAction) and action.delivery is None and len(action.data) <= _CHUNK
+            at_once = self._plain and short
             if not at_once or nth == _BATCH or self.blocked or self:
                 self.put(actions[nth:], now)
                 self.run(now)
@@ -85,9 +88,11 @@ class Outbox:
 
     def run(self, now: float) -> None:
         """Perform the actions that are due, at most one batch."""
+        size = 0
         for done, action in enumerate(self.due(now), 1):
             self._perform(action)
-            if self.blocked or done == _BATCH:
+            size += len(action.data) if isinstance(action, SendAction) else 0
+            if self.blocked or done == _BATCH or size >= _TURN:
                 return
 
     def put(self, actions: Iterable[Action], now: float) -> None:
@@ -159,7 +164,10 @@ class Outbox:
 
     def _send(self, send: SendAction, now: float) -> None:
         delivery = send.delivery or _PLAIN
-        send = SendAction(send.data if delivery.length is None else send.data[: delivery.length], None, send.then)
+        if delivery.fill:
+            self._send_joined(now)
+        else:
+            send = SendAction(send.data if delivery.length is None else send.data[: delivery.length], None, send.then)
         joined = self._joined
         if joined is None:
             if delivery.join <= 1:
@@ -184,12 +192,16 @@ class Outbox:
 
     def _pieces(self, send: SendAction, delivery: Delivery) -> _Timed:
         writing = self._writing
-        pieces: Iterator[tuple[float, bytes]] = iter([(0.0, send.data)])
-        if not delivery.cuts:
+        size = len(send.data) + delivery.fill
+        left = size if delivery.length is None or not delivery.fill else min(size, delivery.length)
+        pieces: Iterator[tuple[float, bytes]] = ((0.0, piece) for piece in _chunks(send.data, delivery, left))
+        if delivery.whole:
+            pieces = iter([(0.0, send.data)])
+        elif not (delivery.cuts or delivery.fill or writing.pieces is in_one_piece):
             pieces = ((writing.gap if nth else 0.0, piece) for nth, piece in enumerate(writing.pieces(send.data)))
         for cut in delivery.cuts:
             pieces = _cut(pieces, cut)
-        left, waited = len(send.data), 0.0
+        waited = 0.0
         for before, piece in pieces:
             waited += before
             left -= len(piece)
@@ -214,6 +226,23 @@ class Outbox:
                 self._next = max(begin, self._last_due) + seconds, action
                 return
             self._queued.popleft()
+
+
+def _chunks(data: bytes, delivery: Delivery, size: int) -> Iterator[bytes]:
+    """Yield the first `size` bytes of a message and of the padding in it, in chunks."""
+    place, end = delivery.place, delivery.place + delivery.fill
+    filler = FILLER.encode() * min(_CHUNK, delivery.fill)
+    sent = 0
+    while sent < size:
+        if sent < place:
+            chunk = data[sent : min(sent + _CHUNK, place)]
+        elif sent < end:
+            chunk = filler[: end - sent]
+        else:
+            chunk = data[sent - delivery.fill : sent - delivery.fill + _CHUNK]
+        chunk = chunk[: size - sent]
+        sent += len(chunk)
+        yield chunk
 
 
 def _cut(pieces: Iterable[tuple[float, bytes]], cut: Cut) -> Iterator[tuple[float, bytes]]:

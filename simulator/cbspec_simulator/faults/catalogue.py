@@ -261,7 +261,8 @@ _ALL: Final = (
         "A message contains an additional member of this size.",
         "a relay with unusually large answers",
         {"bytes": Param(up_to(_MAX_SIZE), "bytes of the member", 1_000_000)},
-        edit=lambda body, strike: [{**body, "padding": "x" * strike["bytes"]}],
+        edit=effects.pad,
+        fill=effects.padding_left,
     ),
     _message(
         "spelling",

@@ -23,7 +23,7 @@ from cbspec.protocol.messages import (
 )
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
-from cbspec_simulator.faults.kind import Body, Delivery, Greeting, Handling, Strike
+from cbspec_simulator.faults.kind import FILLER, PADDED, Body, Delivery, Greeting, Handling, Strike
 
 ALERTS: Final = {
     alert.name.removeprefix("ALERT_DESCRIPTION_").lower(): int(alert)
@@ -139,6 +139,7 @@ def dribble(delivery: Delivery, strike: Strike) -> None:
 
 
 def split(delivery: Delivery, strike: Strike) -> None:
+    delivery.whole = True
     places, gap = sorted(set(strike["at"])), strike["seconds"]
 
     def pieces(data: bytes) -> list[tuple[float, bytes]]:
@@ -251,6 +252,14 @@ def of_another_type(params: Mapping[str, Any]) -> list[str]:
 def limited(params: Mapping[str, Any]) -> list[str]:
     """Return the types of the requests that lower limits can refuse."""
     return [message for name, message in _TAKING.items() if params[name] is not None]
+
+
+def pad(body: Body, strike: Strike) -> list[Body]:
+    return [{**body, "padding": FILLER * min(strike["bytes"], PADDED)}]
+
+
+def padding_left(strike: Strike) -> int:
+    return max(0, int(strike["bytes"]) - PADDED)
 
 
 def add_message(body: Body, strike: Strike) -> list[Body]:

@@ -15,6 +15,12 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 
+FILLER: Final = "x"
+"""The letter of a padding."""
+
+PADDED: Final = 64 * 1024
+"""Letters of a padding that are in the text; the others are inserted while it is sent."""
+
 Body = dict[str, Any]
 Cut = Callable[[bytes], Iterable[tuple[float, bytes]]]
 TRANSPORTS: Final = ("tcp", "websocket")
@@ -116,7 +122,8 @@ class Delivery:
     They wait for `pause` seconds and for every gate to open. Each of `cuts` splits bytes into (seconds before, bytes);
     the next one splits the results. With `swap` the message is sent after the next one, with `join` that many messages
     are sent together; both wait at most `within` seconds. Only the first `length` bytes are sent; `end` ends the
-    connection after them.
+    connection after them. `whole`: the cuts need all bytes at once. `fill` more bytes `FILLER` are inserted at `place`
+    while the message is sent: 100 MB at once would block other connections for seconds.
     """
 
     pause: float = 0.0
@@ -127,6 +134,9 @@ class Delivery:
     within: float = 0.0
     length: int | None = None
     end: ConnectionEnd | None = None
+    whole: bool = False
+    fill: int = 0
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +145,10 @@ class FaultKind:
 
     `stands_for` is the requirement that it breaks or concerns, or the situation that it simulates. A `standing` kind
     is in effect all the time instead of striking. With `some`, at least one parameter is required. `only` returns the
-    types of the messages on which it has an effect with these parameters (None: all). Each other function has an effect
-    at one point: `connect` on a new connection, `request` on a client's message; `edit`, `text`, `frame` and
-    `deliver` on the relay's messages: their members, text, WebSocket frames (bytes if already serialized) and bytes.
+    types of the messages on which it has an effect with these parameters (None: all), `fill` the bytes of padding that
+    `edit` has left out. Each other function has an effect at one point: `connect` on a new connection, `request` on a
+    client's message; `edit`, `text`, `frame` and `deliver` on the relay's messages: their members, text, WebSocket
+    frames (bytes if already serialized) and bytes.
     """
 
     layer: FaultLayer
@@ -148,6 +159,7 @@ class FaultKind:
     transports: tuple[str, ...] = TRANSPORTS
     standing: bool = False
     some: bool = False
+    fill: Callable[[Strike], int] | None = None
     only: Callable[[Mapping[str, Any]], list[str]] | None = None
     connect: Callable[[Greeting, Strike], None] | None = None
     request: Callable[[Handling, Strike], None] | None = None

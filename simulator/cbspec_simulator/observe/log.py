@@ -56,11 +56,11 @@ def log_event(event: Event) -> None:
         case MessageReceived(connection, name, text):
             who = connection.number, connection.acts_for
             _line(logging.DEBUG, "request", *who, type=name, text=redact_message(text))
-        case Answered(connection, body, texts):
+        case Answered(connection, body, texts, _, more):
             refused = body.get("type") == "error"
             values: dict[str, object] = {name: str(body.get(name)) for name in ("type", "code")[: 1 + refused]}
             if log.isEnabledFor(logging.DEBUG):
-                values["text"] = " ".join(map(redact_message, texts))
+                values["text"] = " ".join(map(redact_message, texts, more or [0] * len(texts)))
             level = logging.INFO if refused else logging.DEBUG
             _line(level, "answer", connection.number, connection.acts_for, **values)
         case Decided(decision):

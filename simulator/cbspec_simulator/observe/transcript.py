@@ -111,7 +111,7 @@ class _PeerNotes:
     where: _Where
     accepted: bool = False
     state: ConnectionState | None = None
-    decided: dict[int, tuple[int, str, bytes]] = field(default_factory=dict)
+    decided: dict[int, tuple[int, str, bytes, int]] = field(default_factory=dict)
     sent: bytearray = field(default_factory=bytearray)
     size: int = 0  # bytes that were sent, of which only the first are kept
 
@@ -121,13 +121,13 @@ class _PeerNotes:
         if len(self.sent) < _KEPT:
             self.sent += data
 
-    def take(self, text: bytes) -> tuple[bytes, bool]:
+    def take(self, text: bytes, padding: int) -> tuple[bytes, bool]:
         """Return the bytes that were sent for a text, and whether they are a line or a frame of it."""
         at = self.sent.find(text)
         end = at + len(text) if at >= 0 else len(self.sent)
         end += self.sent[end : end + 1] == b"\n"
         taken, more = bytes(self.sent[:end]), self.size - len(self.sent)
-        whole = end + more - len(text) in _AROUND and (at >= 0 or more > 0)
+        whole = end + more - len(text) - padding in _AROUND and (at >= 0 or more > 0)
         del self.sent[:end]
         self.size -= end + more
         return taken, whole
@@ -209,12 +209,12 @@ class RelayTranscript:
         self._add(event.number, self._named_by(event.number), "unread", "", event.data.rstrip(b"\r\n"))
 
     def _answered(self, event: Answered) -> None:
-        connection, body, texts, first = event
+        connection, body, texts, first, more = event
         peer, type_ = self._peers.get(connection.number), str(body.get("type", ""))
-        for place, text in enumerate(texts):
-            self._add(connection.number, connection.named_by, "answer", type_, text)
+        for place, (text, padding) in enumerate(zip(texts, more or [0] * len(texts), strict=True)):
+            self._add(connection.number, connection.named_by, "answer", type_, text, padding=padding)
             if first and peer is not None and peer.accepted:
-                peer.decided[first + place] = self._number, type_, text
+                peer.decided[first + place] = self._number, type_, text, padding
 
     def _bytes_sent(self, event: BytesSent) -> None:
         peer = self._peers.get(event.number)
@@ -226,10 +226,11 @@ class RelayTranscript:
         peer = self._peers.get(connection.number)
         if peer is None or event.text not in peer.decided:
             return
-        of, type_, text = peer.decided.pop(event.text)
-        sent, whole = peer.take(text)
+        of, type_, text, padding = peer.decided.pop(event.text)
+        sent, whole = peer.take(text, padding)
         if event.late or not whole:
-            self._add(connection.number, connection.named_by, "sent", type_, text if whole else sent, of=of)
+            sent, padding = (text, padding) if whole else (sent, 0)
+            self._add(connection.number, connection.named_by, "sent", type_, sent, padding=padding, of=of)
 
     def _decided(self, event: Decided) -> None:
         decision = event.decision
@@ -256,7 +257,7 @@ class RelayTranscript:
     def _closed(self, event: Closed) -> None:
         """Record the answers of which nothing was sent, or only a part."""
         peer = self._peers[event.number]
-        for of, type_, _ in peer.decided.values():
+        for of, type_, *_ in peer.decided.values():
             self._add(event.number, self._named_by(event.number), "sent", type_, bytes(peer.sent), of=of)
             peer.sent.clear()
         del self._peers[event.number]
@@ -298,12 +299,13 @@ class RelayTranscript:
         type_: str,
         text: bytes | str = "",
         *,
+        padding: int = 0,
         by: str = "",
         of: int = 0,
     ) -> None:
         self._number += 1
         if len(text) > LONGEST and isinstance(text, bytes):
-            text = redact_message(text)  # keeps only its beginning
+            text = redact_message(text, padding)  # keeps only its beginning
         peer = self._peers.get(connection)
         where = _NOWHERE if peer is None else peer.where
         self._notes.append((self._number, self._clock.epoch(), connection, where, named_by, event, type_, text, by, of))

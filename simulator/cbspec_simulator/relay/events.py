@@ -154,12 +154,14 @@ class Answered(NamedTuple):
     """The relay answers with `body`; `texts` are its spellings on the wire.
 
     `Delivered` is published for each text if `first` isn't 0: it is the number of the first one on the connection.
+    `more` has, for each text, the bytes of padding that are inserted while it is sent; empty without padding.
     """
 
     connection: ConnectionState
     body: dict[str, Any]
     texts: tuple[bytes, ...]
     first: int = 0
+    more: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from cbspec.protocol.messages import Answer, Error, to_dict
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.base.state import ConnectionState
-from cbspec_simulator.faults.kind import ConnectionEnd, Strike, delivered
+from cbspec_simulator.faults.kind import FILLER, PADDED, ConnectionEnd, Delivery, Strike, delivered
 from cbspec_simulator.faults.websocket import framed
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
@@ -18,6 +18,7 @@ from cbspec_simulator.relay.events import Answered, Delivered, EndedBy, Sent
 from cbspec_simulator.relay.relay import Relay
 
 _UNSOLICITED = "CB-MSG-004"  # the requirement about messages without a request
+_PADDING = (FILLER * PADDED).encode()
 _LOST = Error("server_unavailable", "")
 
 
@@ -121,8 +122,14 @@ class Output:
         self, bodies: Iterable[Body], context: AnswerContext, strikes: Sequence[Strike], timing: tuple[Sent, ...] = ()
     ) -> None:
         """Send messages; the first text publishes `timing`."""
+        fill = next((strike.kind.fill(strike) for strike in reversed(strikes) if strike.kind.fill), 0)
+        at_once = any(strike.kind.text or strike.kind.frame for strike in strikes)
         for body in bodies:
             texts = self._relay.behaviour.spell(body, context)
+            more = tuple(fill if fill and _PADDING in text else 0 for text in texts)
+            if at_once and any(more):
+                texts = [_filled(text, size) for text, size in zip(texts, more, strict=True)]
+                more = ()
             for strike in strikes:
                 if strike.kind.text is not None:
                     texts = [strike.kind.text(text, strike) for text in texts]
@@ -130,17 +137,28 @@ class Output:
                 return
             # Once there was a fault, later answers may wait for earlier ones.
             tracked = bool(self.texts or self._relay.faults.active)
-            self._relay.tell(Answered(self._state, body, tuple(texts), self.texts + 1 if tracked else 0))
-            for text in texts:
+            self._relay.tell(Answered(self._state, body, tuple(texts), self.texts + 1 if tracked else 0, more))
+            for text, size in zip(texts, more or [0] * len(texts), strict=True):
                 self.texts += tracked
                 mark = (Delivered(self._state, self.texts),) if tracked else ()
-                self.actions.append(self._struck(text, strikes, (*timing, *mark)))
+                self.actions.append(self._struck(text, strikes, (*timing, *mark), size))
                 timing = ()
 
-    def _struck(self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent | Delivered, ...]) -> SendAction:
-        """Return the action that sends a text as the strikes demand."""
+    def _struck(
+        self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent | Delivered, ...], fill: int
+    ) -> SendAction:
+        """Return the action that sends a text as the strikes demand, with `fill` bytes more in its padding."""
         delivery = delivered(strikes)
-        if self._websocket is not None and any(strike.kind.frame for strike in strikes):
+        if fill:
+            delivery = delivery or Delivery()
+            if delivery.join > 1 or delivery.whole:
+                text = _filled(text, fill)
+            else:
+                delivery.fill = fill
+        if delivery is not None and delivery.fill:
+            data = self._state.framer.data_to_send() + self._enclosed(text, delivery.fill)
+            delivery.place = data.index(_PADDING)
+        elif self._websocket is not None and any(strike.kind.frame for strike in strikes):
             before = self._websocket.write_closed
             data = framed(self._websocket, text, strikes)
             self.faulty = self.faulty or self._websocket.write_closed > before
@@ -152,11 +170,21 @@ class Output:
             self.closing = self.closing or self._websocket is not None
         return SendAction(data, delivery, then)
 
+    def _enclosed(self, text: bytes, fill: int) -> bytes:
+        """Return a text as a line or in a frame that will have `fill` bytes more (Source: RFC 6455, 5.2)."""
+        if self._websocket is None:
+            return text + b"\n"
+        return b"\x81\x7f" + (len(text) + fill).to_bytes(8, "big") + text
+
     def _close_frame(self) -> bytes:
         """Return the last bytes of the transport before an orderly close."""
         if self._websocket is not None:
             self._websocket.close()
         return self._state.framer.data_to_send()
+
+
+def _filled(text: bytes, fill: int) -> bytes:
+    return text.replace(_PADDING, _PADDING + FILLER.encode() * fill, 1) if fill else text
 
 
 def _context(state: ConnectionState, event: RequestReceived | RequestRefused | None, nth: int) -> AnswerContext:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbspec_simulator.base.state import ConnectionState
 from cbspec_simulator.base.steps import Dial
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.behaviour import Writing
-from cbspec_simulator.relay.events import EndedBy
+from cbspec_simulator.relay.events import Delivered, EndedBy
 
 RESET = ConnectionEnd.RESET
 
@@ -194,3 +196,28 @@ def test_a_large_answer_in_small_pieces_takes_no_more_memory_than_itself() -> No
     assert first == [SendAction(b"\0")] * 1000
     assert box.next_due() == 0.0
     assert peak < 10_000_000
+
+
+@pytest.mark.parametrize("length", [None, 1, 100, 150_000, 200_003])
+def test_padding_is_inserted_while_a_message_is_sent(length: int | None) -> None:
+    box = outbox(PLAIN)
+    last = Delivered(cast(ConnectionState, None), 1)
+    box.put([SendAction(b"<xx>", Delivery(fill=200_000, place=2, length=length, pause=1.0), (last,))], 0.0)
+    sent = [action for _, action in drained(box) if isinstance(action, SendAction)]
+    assert b"".join(action.data for action in sent) == (b"<x" + b"x" * 200_000 + b"x>")[:length]
+    assert max(len(action.data) for action in sent) <= 64 * 1024
+    assert [action.then for action in sent] == [()] * (len(sent) - 1) + [(last,)]
+
+
+def test_a_long_message_is_sent_in_turns() -> None:
+    done: list[Action] = []
+    box = Outbox(PLAIN, done.append)
+    data = bytes(range(256)) * 4096
+    box.add([SendAction(data), SendAction(b"next")], 0.0)
+    turns = 1
+    while box:
+        assert sum(len(action.data) for action in done if isinstance(action, SendAction)) <= turns * 256 * 1024
+        box.run(0.0)
+        turns += 1
+    assert turns == 5
+    assert b"".join(action.data for action in done if isinstance(action, SendAction)) == data + b"next"
