@@ -65,7 +65,7 @@ class Display:
             error = getattr(event, "error", None)
             cause = {} if error is None else {"error": _described(error)[0]}
             self._print_json({"event": event.name, "time": round(time.time(), 3), **facts(event), **cause})
-        elif isinstance(event, SessionLost):
+        if isinstance(event, SessionLost):
             self.warn(f"{'the connection was lost' if event.was_up else 'no session'}: {event.error}")
         elif text := told(event):
             self.say(text)

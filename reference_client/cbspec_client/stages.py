@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -92,31 +92,31 @@ class RequestChannel:
             self.link.check()
             self._session.request(request)
             self.link.flush()
-            for number in range(1, allowed + 2):
-                if await self._answered(request, limit):
-                    break
-                if number <= allowed:
-                    missed(number)
-                    continue
-                self.link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit * number:g} s"))
-                self.link.check()
+            try:
+                await self._until_answered(request, limit, missed, allowed)
+            except BaseException:
+                self.link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer arrived"))
+                raise
             answer = self._session.take_answer()
         if isinstance(answer, Error):
             raise refusal(answer)
         assert isinstance(answer, expected)  # noqa: S101 - the connection lets no other answer through
         return answer
 
-    async def _answered(self, request: Request, limit: float) -> bool:
-        try:
-            async with asyncio.timeout(limit):
-                await self.link.until(lambda: self._session.answered)
-        except TimeoutError:
+    async def _until_answered(
+        self, request: Request, limit: float, missed: Callable[[int], object], allowed: int
+    ) -> None:
+        for number in range(1, allowed + 2):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self.link.until(lambda: self._session.answered)
             # The answer may have arrived while this process was suspended.
-            return self._session.answered
-        except asyncio.CancelledError:
-            self.link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer arrived"))
-            raise
-        return True
+            if self._session.answered:
+                return
+            if number <= allowed:
+                missed(number)
+        self.link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit * (allowed + 1):g} s"))
+        self.link.check()
 
 
 class ConnectionStage:

@@ -58,13 +58,17 @@ class LiveStatus:
         """Return the state in one line."""
         parts = [f"{self._relay}: {self._state} for {now - self._since:.0f} s", f"connection {self._connections}"]
         if self.up:
-            parts.append(f"{self._tunnels} tunnels")
+            parts.append(_tunnels(self._tunnels))
         if self._beats:
             parts.append(f"{self._beats} heartbeats, the last within {self._latency * 1000:.1f} ms")
         return ", ".join(parts)
 
     def _change(self, state: str, now: float) -> None:
         self._state, self._since, self.up = state, now, state == "up"
+
+
+def _tunnels(number: int) -> str:
+    return f"{number} tunnel{'' if number == 1 else 's'}"
 
 
 def told(event: SessionEvent) -> str:
@@ -78,7 +82,7 @@ def told(event: SessionEvent) -> str:
             end = f"{tunnel.remote_host}:{tunnel.remote_port}"
             return f"tunnel {tunnel.tunnel_id} is open: {tunnel.local_port} to {end}"
         case SessionUp(tunnels):
-            return f"up: {tunnels} tunnels open"
+            return f"up: {_tunnels(tunnels)} open"
         case HeartbeatAnswered(seconds):
             return f"heartbeat answered within {seconds * 1000:.1f} ms"
         case HeartbeatMissed(missed, allowed):

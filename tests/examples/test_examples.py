@@ -104,8 +104,14 @@ def test_the_tests_in_the_documents_pass(tmp_path: Path) -> None:
     assert " 5 passed" in done.stdout
 
 
-def test_the_program_with_the_reference_client_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", python_in("docs/reference-client.md")]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("a heartbeat took ")
+def test_the_programs_with_the_reference_client_run(tmp_path: Path) -> None:
+    programs = re.findall(r"^```python\n(.*?)^```", text(ROOT / "docs/reference-client.md"), re.MULTILINE | re.DOTALL)
+    output = []
+    for program in programs:
+        command = [sys.executable, "-W", "error", "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        output.append(done.stdout)
+    assert [text.startswith("a heartbeat took ") for text in output] == [True, False, True]
+    opening = ["connecting", "connected", "authenticated", "tunnel_opened", "up"]
+    assert output[1].split() == [*opening, "lost", "retrying", *opening, "tunnel_opened", "ended"]

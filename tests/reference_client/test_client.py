@@ -245,6 +245,17 @@ async def test_a_cancelled_connect_leaves_nothing_open(relay_module: LocalRelay)
         assert await asyncio.to_thread(gone.wait, TIMEOUTS.connect)
 
 
+def test_a_slow_name_server_delays_no_end(relay_module: LocalRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr("cbspec_client.reach.resolve", lambda host, port: [answer.wait()])
+    impatient = replace(TIMEOUTS, connect=0.01)
+    try:
+        with pytest.raises(ConnectFailed, match="within"):  # the program's end waits for no look-up
+            asyncio.run(attempt(1, "relay.example", ca=relay_module.ca_file, timeouts=impatient))
+    finally:
+        answer.set()
+
+
 # ---------------------------------------------------------------- heartbeats in the background
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -237,6 +238,7 @@ async def test_a_provider_that_hangs_is_a_time_out(relay_module: LocalRelay) -> 
 
 
 def test_the_blocking_facade_offers_the_same(relay_module: LocalRelay) -> None:
+    threads = set(threading.enumerate())
     with stay_connected_blocking(**options(relay_module)) as session:
         assert session.open_tunnel("c", 5, "127.0.0.1", 6).tenant_id == "tenant-001"
         relay_module.drop()
@@ -245,6 +247,7 @@ def test_the_blocking_facade_offers_the_same(relay_module: LocalRelay) -> None:
         session.wait(0.001)
     with relay_module.fault("refuse"), pytest.raises(GaveUp), stay_connected_blocking(**options(relay_module)):
         pass
+    assert set(threading.enumerate()) == threads
 
 
 def test_the_blocking_facade_raises_the_error_that_ended_the_session(relay_module: LocalRelay) -> None:
