@@ -79,7 +79,7 @@ crowd: $(READY) ## Compare the verdicts on the simulator with and without 10,000
 soak: $(READY) ## Look for leaks: random sessions, faults and disconnects for ten minutes (ARGS="--seconds 60 --seed 7")
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
 
-schedules: $(READY) ## Lead the client through 1,000 fault schedules (two minutes; ARGS="--seed 7 --count 100")
+schedules: $(READY) ## Lead the client through 1,000 fault schedules (a minute; ARGS="--seed 7 --count 100")
 	$(BIN)/python -m tests.reference_client.schedules $(ARGS)
 
 hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/hostile.md

@@ -1,8 +1,8 @@
 """The reference client: an asyncio library for the CloudBridge Relay protocol v2.0.
 
-`connect` yields one connection, `stay_connected` a session that reconnects, `stay_connected_blocking` the same for
-threads. The exceptions are in `cbspec_client.errors`, the events in `cbspec_client.events`, and counters for Prometheus
-in `cbspec_client.metrics`.
+`connect` yields one connection, `stay_connected` a session that reconnects. The exceptions are in
+`cbspec_client.errors`, the events in `cbspec_client.events`. Two modules are imported on demand: `cbspec_client.facade`
+(the same session for threads) and `cbspec_client.metrics` (counters for Prometheus).
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from cbspec_client.errors import TokenUnavailable as TokenUnavailable
 from cbspec_client.errors import UnknownMessageType as UnknownMessageType
 from cbspec_client.errors import UnknownRelayError as UnknownRelayError
 from cbspec_client.events import SessionEvent as SessionEvent
-from cbspec_client.facade import BlockingSession as BlockingSession
-from cbspec_client.facade import stay_connected_blocking as stay_connected_blocking
 from cbspec_client.keepalive import Heartbeats as Heartbeats
 from cbspec_client.reconnecting import ReconnectingSession as ReconnectingSession
 from cbspec_client.reconnecting import TunnelWish as TunnelWish

@@ -14,7 +14,7 @@ from cbspec_client.errors import ClientError, TokenUnavailable
 TokenProvider = Callable[[], str | Awaitable[str]]
 """Returns a token: at once, or as a coroutine. It is called before each connection, and before a token expires."""
 
-_LEAST = 0.1  # seconds between two questions
+_LEAST = 1.0  # seconds between two questions
 
 
 class SessionTokens:

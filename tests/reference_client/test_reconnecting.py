@@ -31,9 +31,9 @@ from cbspec_client import (
     TunnelWish,
     UnknownRelayError,
     stay_connected,
-    stay_connected_blocking,
 )
 from cbspec_client.events import HeartbeatMissed, RetryScheduled, SessionEnded
+from cbspec_client.facade import stay_connected_blocking
 from cbspec_client.metrics import ClientMetrics
 from cbspec_client.renewal import SessionTokens
 from cbspec_simulator import LocalRelay
