@@ -107,8 +107,8 @@ def test_the_tests_in_the_documents_pass(tmp_path: Path) -> None:
 def test_the_programs_with_the_reference_client_run(tmp_path: Path) -> None:
     programs = re.findall(r"^```python\n(.*?)^```", text(ROOT / "docs/reference-client.md"), re.MULTILINE | re.DOTALL)
     output = []
-    for program in programs:
-        command = [sys.executable, "-W", "error", "-c", program]
+    for source in programs:
+        command = [sys.executable, "-W", "error", "-c", source]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         output.append(done.stdout)
