@@ -130,7 +130,7 @@ class BaseClient:
         """Whether another attempt may succeed."""
         return error.retryable if isinstance(error, RelayError) else True
 
-    def delay(self, attempt: int, error: ClientError) -> float:  # noqa: ARG002 - for changes
+    def delay(self, attempt: int, error: ClientError) -> float:
         """Return the time before the next attempt; `attempt` counts from 0."""
         return self.delays[min(attempt, len(self.delays) - 1)]
 
@@ -138,7 +138,7 @@ class BaseClient:
         """Wait before the next attempt."""
         time.sleep(seconds)
 
-    def exit_code(self, error: ClientError) -> int:  # noqa: ARG002 - for changes
+    def exit_code(self, error: ClientError) -> int:
         """Return the exit code after the last failure."""
         return 1
 
@@ -197,7 +197,7 @@ class BaseClient:
         """Return the text of a message."""
         return encode(message)
 
-    def understood(self, text: bytes, found: Message | Violation) -> Message | Violation:  # noqa: ARG002 - for changes
+    def understood(self, text: bytes, found: Message | Violation) -> Message | Violation:
         """Return what the client takes an answer for; `found` is what it is."""
         return found
 

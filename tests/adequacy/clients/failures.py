@@ -27,7 +27,7 @@ class _Waiting(BaseClient):
                 time.sleep(3600)
             raise
 
-    def hangs(self, message: Request, error: ClientError) -> bool:  # noqa: ARG002
+    def hangs(self, message: Request, error: ClientError) -> bool:
         return False
 
 
@@ -126,7 +126,7 @@ class _Deaf(BaseClient):
                 time.sleep(3600)
             raise
 
-    def deaf(self, error: ConnectionLost) -> bool:  # noqa: ARG002
+    def deaf(self, error: ConnectionLost) -> bool:
         return True
 
 

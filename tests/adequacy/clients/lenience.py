@@ -37,7 +37,7 @@ class _Believer(BaseClient):
         read = super().understood(text, found)
         return self.success() if asked is not None and self.believes(asked, text, read) else read
 
-    def believes(self, asked: Request, text: bytes, found: Message | Violation) -> bool:  # noqa: ARG002
+    def believes(self, asked: Request, text: bytes, found: Message | Violation) -> bool:
         return False
 
     def about(self, asked: Request, *types: str) -> bool:

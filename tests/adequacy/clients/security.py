@@ -45,7 +45,7 @@ class _FallsBack(BaseClient):
             self.fallback = error
             super().connect()
 
-    def falls_back(self, error: TlsRefused) -> bool:  # noqa: ARG002
+    def falls_back(self, error: TlsRefused) -> bool:
         return True
 
 
