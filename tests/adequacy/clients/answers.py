@@ -110,7 +110,7 @@ class _FirstOnly(StreamFramer):
 
 @deviation(
     "CC-TOL-003", "It sends its tunnel_infos at once, and reads only the first of answers that arrive together.",
-    "answers-merged", also=("CC-MSG-003",), websocket=False,
+    "answers-merged", also=("CC-MSG-003", "CC-TOL-001"), websocket=False,
 )  # fmt: skip
 class _SecondAnswerDropped(BaseClient):
     tunnels = 2

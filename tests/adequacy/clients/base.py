@@ -40,6 +40,7 @@ from cbspec_client.session import Transport
 from tests.adequacy.clients.wire import WireSession
 
 _CHUNK = 64 * 1024
+_SENT = 5.0  # seconds for a relay that reads nothing
 
 
 class Stopped(BaseException):
@@ -321,7 +322,7 @@ class BaseClient:
         wire = self.session.data_to_send()
         if wire:
             try:
-                self.socket.settimeout(self.limit)
+                self.socket.settimeout(_SENT)
                 self.socket.sendall(wire)
             except OSError as error:
                 self.failure = self.failure or ConnectionLost(f"the connection broke: {error.strerror or error}")

@@ -152,7 +152,8 @@ class _OnlyResetsNoticed(_Deaf):
 
 
 @deviation(
-    "CC-BRK-009", "It sends no heartbeats, reads nothing once it is up, and so notices nothing.", "up-close", "up-reset"
+    "CC-BRK-009", "It sends no heartbeats, reads nothing once it is up, and so notices nothing.", "up-close", "up-reset",
+    profile={"heartbeat_interval": None},
 )
 class _NothingReadWhenUp(BaseClient):
     def stay(self) -> None:
@@ -266,7 +267,7 @@ class _SigtermIgnored(BaseClient):
     "CC-LIF-001",
     "It ends on SIGTERM only when it is idle, not while it waits for an answer.",
     "silent-auth",
-    profile={"answer_timeout": 20.0, "start_time": 1.0},
+    also=("CC-SIL-003",),
 )
 class _SigtermWaitsForAnswer(BaseClient):
     limit = 30.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,11 @@ def profile_of(change: ClientChange | None, transport: str) -> ClientProfile:
 
 
 def transports_of(change: ClientChange) -> tuple[str, ...]:
-    """Return the transports over which a client is judged."""
+    """Return the transports over which a client is judged: variants that suit both are spread over both."""
     if change.websocket is not None:
         return ("websocket",) if change.websocket else ("tcp",)
-    return ("tcp",) if change.kind is ClientKind.DEVIATION else ("tcp", "websocket")
+    spread = change.kind is not ClientKind.DEVIATION and zlib.crc32(change.id.encode()) & 1
+    return ("websocket",) if spread else ("tcp",)
 
 
 def decisive(change: ClientChange, transport: str, *, quick: bool) -> Sequence[Situation]:
