@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from tests.adequacy.clients.base import BaseClient
 
 
+_HEADER = 5  # bytes before a TLS record: its type, a version, and its length
+
+
 class WireSession(ClientSession):
     """A session whose client writes its own texts and frames, and reads answers in its own way.
 
@@ -32,6 +35,7 @@ class WireSession(ClientSession):
         self.client = client
         self.asked: Request | None = None
         self.raw: list[bytes] | None = None
+        self._records = b""
         stream = client.stream_framer()
         self.framer = self._websocket or stream
         if client.transport is Transport.TCP:
@@ -45,6 +49,16 @@ class WireSession(ClientSession):
     def post(self, text: bytes) -> None:
         """Send a text that no rule has seen."""
         self._tls.send(self.client.on_wire(self.framer.encode(text)))
+
+    def receive_data(self, data: bytes) -> None:
+        """Receive bytes record by record, so that no busy machine joins what the relay has split."""
+        self._records += data
+        while len(self._records) >= _HEADER:
+            end = _HEADER + int.from_bytes(self._records[_HEADER - 2 : _HEADER], "big")
+            if len(self._records) < end:
+                return
+            record, self._records = self._records[:end], self._records[end:]
+            super().receive_data(record)
 
     def read_on(self) -> None:
         """Read the messages that have arrived."""
