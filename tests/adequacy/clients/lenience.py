@@ -247,6 +247,8 @@ class _AnyLineIsTunnel(_Believer):
     "CC-BRK-003", "It takes half an auth_response for a success if the connection ends with it.", "auth-answer-cut-off"
 )
 class _HalfAnAuthAccepted(BaseClient):
+    retries = 1000
+
     def authenticate(self) -> None:
         try:
             super().authenticate()
@@ -262,6 +264,8 @@ class _HalfAnAuthAccepted(BaseClient):
     "tunnel_info-answer-cut-off",
 )
 class _HalfATunnelAccepted(BaseClient):
+    retries = 1000
+
     def open_tunnel(self, tunnel: TunnelInfo) -> None:
         try:
             super().open_tunnel(tunnel)

@@ -55,6 +55,7 @@ CHAPTERS: Final = (
 )
 """The modules with changes."""
 
+_WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # places between the words of a name
 _Mixin = TypeVar("_Mixin", bound=type[BaseClient])
 
 
@@ -77,7 +78,7 @@ def _registered(
     kind: ClientKind, requirement: str, sentence: str, situations: Sequence[str], more: Mapping[str, Any]
 ) -> Callable[[_Mixin], _Mixin]:
     def register(mixin: _Mixin) -> _Mixin:
-        id_ = re.sub(r"(?<=.)([A-Z0-9]+)", r"-\1", mixin.__name__.lstrip("_")).lower()
+        id_ = _WORDS.sub("-", mixin.__name__.lstrip("_")).lower()
         if id_ in CHANGES:
             raise ValueError(f"two changes are called {id_}")
         CHANGES[id_] = ClientChange(id_, kind, requirement, sentence, mixin, tuple(situations), **more)
