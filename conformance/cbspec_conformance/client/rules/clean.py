@@ -45,7 +45,7 @@ def _heartbeats(case: SituationCase, main: ClientConnection) -> None:
     elif not case.habits.stays:
         case.skipped("CC-HBT-001", "the client doesn't stay up")
     else:
-        gaps = [after - before for before, after in itertools.pairwise([case.habits.ready, *beats])]
+        gaps = [after - before for before, after in itertools.pairwise([case.habits.ready, *beats, case.seen.watched])]
         late = max(gaps, default=0.0) > _ON_TIME * declared + 0.5
         if not beats or late:
             seen = f"{len(beats)} heartbeats in {case.seen.watched - case.habits.ready:.1f} s"
