@@ -6,8 +6,9 @@ import json
 import re
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.framing import RawMessage, StreamFramer
+from cbspec.protocol.framing import MAX_MESSAGE, RawMessage, StreamFramer
 from cbspec.protocol.messages import Message, Violation
+from cbspec.protocol.strictjson import MAX_DEPTH
 from cbspec_client.errors import AnswerTimeout
 from tests.adequacy.clients.base import BaseClient
 from tests.adequacy.clients.registry import deviation
@@ -24,8 +25,8 @@ class _Reads(StreamFramer):
 
     __slots__ = ("reads",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, max_message: int = MAX_MESSAGE, max_depth: int = MAX_DEPTH) -> None:
+        super().__init__(max_message=max_message, max_depth=max_depth)
         self.reads = 0
 
     def feed(self, data: bytes) -> None:
@@ -92,8 +93,8 @@ class _EachReadDecoded(BaseClient):
 class _FirstOnly(StreamFramer):
     __slots__ = ("_taken",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, max_message: int = MAX_MESSAGE, max_depth: int = MAX_DEPTH) -> None:
+        super().__init__(max_message=max_message, max_depth=max_depth)
         self._taken = False
 
     def feed(self, data: bytes) -> None:

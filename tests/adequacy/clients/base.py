@@ -266,7 +266,8 @@ class BaseClient:
 
     def swap(self, text: bytes) -> dict[str, Any]:
         """Send a text of any kind and return the object that is answered; nothing is checked."""
-        self.session.raw = frames = []
+        frames: list[bytes] = []
+        self.session.raw = frames
         self.session.post(text)
         self.flush()
         self.wait(lambda: bool(frames), self.limit, lambda: AnswerTimeout("no answer"))

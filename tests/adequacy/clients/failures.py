@@ -152,7 +152,10 @@ class _OnlyResetsNoticed(_Deaf):
 
 
 @deviation(
-    "CC-BRK-009", "It sends no heartbeats, reads nothing once it is up, and so notices nothing.", "up-close", "up-reset",
+    "CC-BRK-009",
+    "It sends no heartbeats, reads nothing once it is up, and so notices nothing.",
+    "up-close",
+    "up-reset",
     profile={"heartbeat_interval": None},
 )
 class _NothingReadWhenUp(BaseClient):

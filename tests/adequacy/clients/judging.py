@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, Level
 from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.run import ClientRun
 from cbspec_conformance.client.situations import SITUATIONS, Situation, situations
@@ -49,18 +48,20 @@ class ClientRow:
         return self.verdict in ("killed", "left alone")
 
 
-def command(change: ClientChange | None, transport: str) -> tuple[str, ...]:
-    """Return the command line of the base client with a change."""
-    options = () if change is None else ("--with", change.id, *change.arguments)
+def command(changes: Sequence[ClientChange], transport: str) -> tuple[str, ...]:
+    """Return the command line of the base client with some changes."""
+    options = [word for change in changes for word in ("--with", change.id, *change.arguments)]
     websocket = ("--websocket",) if transport == "websocket" else ()
     module = ("-m", "tests.adequacy.clients")
     return (sys.executable, *module, "{host}", "{port}", "{ca}", "{token}", *options, *websocket)
 
 
-def profile_of(change: ClientChange | None, transport: str) -> ClientProfile:
-    """Return the client profile of the base client with a change."""
-    own: dict[str, Any] = {**PROFILE, **(change.profile if change is not None else {})}
-    return ClientProfile(command=command(change, transport), working_directory=ROOT, **own)
+def profile_of(changes: Sequence[ClientChange], transport: str) -> ClientProfile:
+    """Return the client profile of the base client with some changes."""
+    own: dict[str, Any] = dict(PROFILE)
+    for change in changes:
+        own |= change.profile
+    return ClientProfile(command=command(changes, transport), working_directory=ROOT, **own)
 
 
 def transports_of(change: ClientChange) -> tuple[str, ...]:
@@ -78,9 +79,18 @@ def decisive(change: ClientChange, transport: str, *, quick: bool) -> Sequence[S
     return situations(transport, quick=quick)
 
 
+async def blamed(profile: ClientProfile, rows: Sequence[Situation], transport: str, *, quick: bool) -> list[str]:
+    """Return what a conforming client is accused of, or why there is no verdict."""
+    run = ClientRun(profile, rows, transport, quick, lambda _: None)
+    await run.run()
+    bad = (*_BAD, Outcome.INCONCLUSIVE)
+    findings = [finding for result in run.results.values() for finding in result.findings if finding.outcome in bad]
+    return [f"{each.requirement} {each.outcome} in {each.case}: {each.seen or each.reason}" for each in findings]
+
+
 async def judge_client(change: ClientChange, transport: str, rows: Sequence[Situation], *, quick: bool) -> ClientRow:
     """Judge one client in some situations, besides its clean session."""
-    run = ClientRun(profile_of(change, transport), rows, transport, quick, lambda _: None)
+    run = ClientRun(profile_of([change], transport), rows, transport, quick, lambda _: None)
     await run.run()
     return row_of(change, transport, [finding for result in run.results.values() for finding in result.findings])
 
@@ -113,8 +123,3 @@ async def judged(
 
     for done in asyncio.as_completed([one(*each) for each in work]):
         yield await done
-
-
-def breakable() -> set[str]:
-    """Return the requirements that a client can break."""
-    return {row.id for row in CLIENT_REQUIREMENTS.values() if row.level is not Level.INFO}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from cbspec.protocol.messages import AuthResponse, Heartbeat, Hello, Message, Request, TunnelInfo, Violation
 from cbspec_client.errors import AnswerTimeout, ClientError
@@ -83,7 +85,7 @@ class _TunnelBeforeAuth(BaseClient):
 class _TunnelTried(BaseClient):
     """Tries a wrong tunnel_info first."""
 
-    wrong: dict[str, object] = {}
+    wrong: Mapping[str, object] = MappingProxyType({})
     without = ""
 
     def open_tunnels(self) -> None:
@@ -96,17 +98,17 @@ class _TunnelTried(BaseClient):
 
 @deviation("CC-TUN-001", "Its tunnel_info has a port in a string.", "clean")
 class _PortAsText(_TunnelTried):
-    wrong = {"remote_port": "3389"}
+    wrong = MappingProxyType({"remote_port": "3389"})
 
 
 @deviation("CC-TUN-001", "Its tunnel_info has a port over 65535.", "clean")
 class _PortTooLarge(_TunnelTried):
-    wrong = {"local_port": 70000}
+    wrong = MappingProxyType({"local_port": 70000})
 
 
 @deviation("CC-TUN-001", "Its tunnel_info has a fraction as a port.", "clean")
 class _PortWithFraction(_TunnelTried):
-    wrong = {"remote_port": 3389.5}
+    wrong = MappingProxyType({"remote_port": 3389.5})
 
 
 @deviation("CC-TUN-001", "Its tunnel_info has no remote_host.", "clean")
@@ -121,12 +123,12 @@ class _NoTenant(_TunnelTried):
 
 @deviation("CC-TUN-001", "Its tunnel_info has a number as tunnel_id.", "clean")
 class _TunnelNumber(_TunnelTried):
-    wrong = {"tunnel_id": 7}
+    wrong = MappingProxyType({"tunnel_id": 7})
 
 
 @deviation("CC-TUN-002", "It tries another tenant's tunnel.", "clean")
 class _AnotherTenant(_TunnelTried):
-    wrong = {"tenant_id": "tenant-002"}
+    wrong = MappingProxyType({"tenant_id": "tenant-002"})
 
 
 @deviation("CC-TUN-002", "It believes the tenant_id of the auth_response.", "other-tenant", also=("CC-AUT-003",))

@@ -13,8 +13,8 @@ import sys
 import time
 import traceback
 
-from cbspec.protocol.messages import Answer, Heartbeat, Message, Request, TunnelInfo, Violation
-from cbspec_client.errors import CertificateNotTrusted, ClientError, RelayError, RelayMisbehaved
+from cbspec.protocol.messages import Answer, Error, Heartbeat, Message, Request, TunnelInfo, Violation
+from cbspec_client.errors import CertificateNotTrusted, ClientError, RelayError, RelayMisbehaved, refusal
 from tests.adequacy.clients.base import BaseClient
 from tests.adequacy.clients.registry import variant
 
@@ -334,10 +334,10 @@ class _TwoHeartbeatsMissed(BaseClient):
         while not self.session.answered and time.monotonic() < deadline:
             self.receive(deadline - time.monotonic())
             self.check()
-        if self.session.answered:
-            self.session.take_answer()
-            return
-        self.swap(self.spelled(Heartbeat()))
+        if not self.session.answered:
+            self.swap(self.spelled(Heartbeat()))
+        elif isinstance(answer := self.session.take_answer(), Error):
+            raise refusal(answer)
 
 
 # ------------------------------------------------------------------------------------------------ local port

@@ -1,0 +1,57 @@
+"""A part of `make adequacy` in each build: every deviating client, and many conforming ones in a quick run.
+
+Several conforming variants are combined in one client, which then has all their peculiarities. Clients in other
+languages, which share no code with the kit, are in `independent/`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, Level
+from cbspec_conformance.client.situations import SITUATIONS, situations
+from tests.adequacy.clients.floor import judged_shortly
+from tests.adequacy.clients.judging import blamed, profile_of
+from tests.adequacy.clients.registry import ClientKind, load
+
+_DEVIATIONS = [change for change in load().values() if change.kind is ClientKind.DEVIATION]
+_BATCHES = 6
+_AT_ONCE = 12
+_COMBINED = (
+    (
+        "tcp",
+        *("members-reversed", "more-members", "ends-with-cr-lf", "three-tunnels", "json-logs", "jitter", "exit-codes"),
+        *("listens-while-open", "with-a-child", "ends-slowly", "first-heartbeat-at-once", "own-features"),
+    ),
+    (
+        "websocket",
+        *("escaped-strings", "to-standard-error", "verbose", "ends-on-loss", "fewer-features", "exit-code-of-sigterm"),
+        *("own-pings", "own-fragments", "own-subprotocol", "early-heartbeat", "other-version"),
+    ),
+)
+
+
+def test_every_requirement_that_can_be_broken_has_a_deviation() -> None:
+    broken = {change.requirement for change in _DEVIATIONS}
+    assert broken == {row.id for row in CLIENT_REQUIREMENTS.values() if row.level is not Level.INFO}
+    assert {name for change in _DEVIATIONS for name in change.situations} <= set(SITUATIONS)
+    counts = Counter(change.kind for change in load().values())
+    assert counts[ClientKind.DEVIATION] >= 80
+    assert counts[ClientKind.VARIANT] >= 20
+    assert counts[ClientKind.OPEN_POINT] >= 15
+
+
+@pytest.mark.parametrize("batch", range(_BATCHES))
+def test_every_deviation_is_killed_by_its_requirement(batch: int) -> None:
+    rows = asyncio.run(judged_shortly(_DEVIATIONS[batch::_BATCHES], _AT_ONCE))
+    wrong = [(row.change.id, row.change.requirement, row.verdict, row.others) for row in rows if not row.good]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("transport", "ids"), [(each[0], each[1:]) for each in _COMBINED])
+def test_conforming_variants_are_left_alone(transport: str, ids: tuple[str, ...]) -> None:
+    profile = profile_of([load()[id_] for id_ in ids], transport)
+    assert asyncio.run(blamed(profile, situations(transport, quick=True), transport, quick=True)) == []
