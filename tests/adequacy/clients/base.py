@@ -40,6 +40,7 @@ from cbspec_client.session import Transport
 from tests.adequacy.clients.wire import WireSession
 
 _CHUNK = 64 * 1024
+_LINGER = 0.3  # seconds for the relay's end of the connection
 _SENT = 5.0  # seconds for a relay that reads nothing
 
 
@@ -250,7 +251,17 @@ class BaseClient:
             if self.failure is None:
                 self.session.goodbye()
             self.flush()
+            self.linger()
             self.socket.close()
+
+    def linger(self) -> None:
+        """Read until the relay closes, too: to close a socket with unread bytes resets the connection."""
+        self.socket.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + _LINGER
+        while (left := deadline - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            if not self.socket.recv(_CHUNK):
+                return
 
     def ask(self, message: Request) -> Answer:
         """Send a request and return its success. Raises ClientError, also for a refusal."""
