@@ -13,7 +13,7 @@ from cbspec_conformance.client.rules.broken import judge_broken, judge_silent
 from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.clean import judge_clean
 from cbspec_conformance.client.rules.handshake import judge_untrusted, judge_upgrade
-from cbspec_conformance.client.rules.lost import judge_loss, judge_retried
+from cbspec_conformance.client.rules.lost import judge_down, judge_loss, judge_retried
 from cbspec_conformance.client.rules.refused import judge_refused
 from cbspec_conformance.client.rules.style import judge_observed, judge_tolerated
 from cbspec_conformance.client.situations import Kind, Situation
@@ -77,6 +77,7 @@ def why_not(situation: Situation, habits: Habits, profile: ClientProfile, *, qui
 
 
 _RULES: Final[Mapping[Kind, Callable[[SituationCase, bool], None]]] = {
+    Kind.DOWN: judge_down,
     Kind.TOLERATED: judge_tolerated,
     Kind.OBSERVED: judge_observed,
     Kind.REFUSED: judge_refused,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import judge_exit_code, struck
+from cbspec_conformance.client.rules.reaction import Reaction
 from cbspec_conformance.client.rules.retries import has_no_end, judge_retries, not_growing
 from cbspec_conformance.client.situations import Kind
 
@@ -17,26 +18,8 @@ def _lost(case: SituationCase, quick: bool) -> None:
     if seen.went_on:
         case.broken("CC-BRK-009", f"no success although {situation.about}", seen.went_on)
         return
-    ended = seen.end is not None
-    waited = case.seen.watched - seen.struck
-    if not (seen.said or seen.again is not None or ended):
-        if situation.kind is Kind.LOST and case.profile.reconnect_delay is None and quick:
-            case.skipped(
-                "CC-BRK-009", "a quick run doesn't wait long enough: give reconnect_delay in the client profile"
-            )
-            return
-        case.broken(
-            "CC-BRK-009", f"a reaction although {situation.about}", f"still up after {waited:.0f} s, without a word"
-        )
-        return
-    if seen.again is None and not ended:
-        open_ = [port for port, accepts in case.seen.ports.items() if accepts and port in case.habits.listens]
-        if open_:
-            what = f"its local port {open_[0]} accepts connections {waited:.0f} s later"
-            case.broken("CC-BRK-009", f"no success although {situation.about}", what)
-            return
-        case.passed("CC-BRK-009")
-        case.broken("CC-REC-001", "a new connection, or the end", f"neither in {waited:.0f} s")
+    if seen.again is None and seen.end is None:
+        _stays_without_connection(case, seen, quick)
         return
     case.passed("CC-BRK-009")
     case.passed("CC-REC-001")
@@ -44,6 +27,25 @@ def _lost(case: SituationCase, quick: bool) -> None:
     case.saw("CC-REC-101", situation.name, "reconnects" if seen.again is not None else "ends")
     if situation.kind is Kind.DROPPED and seen.again is not None:
         _restored(case, seen.again)
+
+
+def _stays_without_connection(case: SituationCase, seen: Reaction, quick: bool) -> None:
+    """Judge a client that neither reconnects nor ends."""
+    if quick and case.profile.reconnect_delay is None:
+        reason = "a quick run doesn't wait long enough: give reconnect_delay in the client profile"
+        case.skipped("CC-BRK-009", reason)
+        case.skipped("CC-REC-001", reason)
+        return
+    about, waited = case.situation.about, case.seen.watched - seen.struck
+    open_ = [port for port, accepts in case.seen.ports.items() if accepts and port in case.habits.listens]
+    if open_:
+        what = f"its local port {open_[0]} accepts connections {waited:.0f} s later"
+        case.broken("CC-BRK-009", f"no success although {about}", what)
+    elif not seen.said:
+        case.broken("CC-BRK-009", f"a reaction although {about}", f"still up after {waited:.0f} s, without a word")
+    else:
+        case.passed("CC-BRK-009")
+        case.broken("CC-REC-001", "a new connection, or the end", f"neither in {waited:.0f} s")
 
 
 def _restored(case: SituationCase, since: float) -> None:
@@ -58,6 +60,13 @@ def _restored(case: SituationCase, since: float) -> None:
         case.broken("CC-REC-003", "hello, auth and every tunnel on the new connection", f"no {lacking[0]}: {sent:.60}")
     elif not lacking:
         case.passed("CC-REC-003")
+
+
+def judge_down(case: SituationCase, quick: bool) -> None:
+    """Judge the end of a client whose relay can't be reached."""
+    end = case.seen.ended_itself
+    if end is not None and end.code == 0:
+        case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
 
 
 def judge_retried(case: SituationCase, quick: bool) -> None:
