@@ -26,6 +26,7 @@ from cbspec_simulator.relay.events import (
 
 _HEAD: Final = 16 * 1024  # bytes: a ClientHello fills one TLS record at most, in practice
 _UNREAD: Final = 64 * 1024  # bytes of a line that are kept
+_LINES: Final = 100  # lines of one read that have an event each; more are one event
 _PLAIN: Final = 4096  # bytes of plain text that are kept
 _WAYS: Final = {
     EndedHow.CLOSE_NOTIFY: "closed the connection with close_notify",
@@ -107,10 +108,11 @@ class Lifecycle:
     def unread(self, data: bytes) -> None:
         """Record plain text that the relay doesn't read, by lines: half a token couldn't be redacted."""
         self.received(data)
-        *lines, rest = (self._rest + data).split(b"\n")
-        for text in lines:
-            self._tell(Unread(self._number, text + b"\n"))
-        if lines:
+        whole, feed, rest = (self._rest + data).rpartition(b"\n")
+        if feed:
+            lines = whole.split(b"\n") if whole.count(b"\n") < _LINES else [whole]
+            for text in filter(bytes.strip, lines):
+                self._tell(Unread(self._number, text + feed))
             self._told = 0
         self._rest = rest[:_UNREAD]
 
@@ -134,11 +136,11 @@ class Lifecycle:
         unparsed = framer.unparsed if isinstance(framer, WebSocketFramer) else 0
         self._tell(ConnectionEnding(self._number, by, how, alert, connection, self._rest, unparsed))
 
-    def closed(self) -> None:
-        """Record that the socket is closed."""
+    def closed(self, unsent: int = 0) -> None:
+        """Record that the socket is closed, with so many unsent bytes."""
         if len(self._rest) > self._told:
             self._tell(Unread(self._number, self._rest))
-        self._tell(Closed(self._number))
+        self._tell(Closed(self._number, unsent))
 
     def _not_secured(self, reason: str, alert_sent: str = "", alert_received: str = "") -> None:
         self._open = True

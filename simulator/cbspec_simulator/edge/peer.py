@@ -171,7 +171,7 @@ class Peer(asyncio.Protocol):
         self._edge.peers.pop(self.number, None)
         if not self._edge.peers:
             self._edge.empty.set()
-        self._life.closed()
+        self._life.closed(getattr(self._channel.transport, "dropped", 0))
         del self._outbox  # it refers to this object; without a cycle, the memory is free at once
 
     def pause_writing(self) -> None:

@@ -18,7 +18,10 @@ _NO_PROTOCOL: Final = asyncio.Protocol()
 
 
 class SocketTransport(asyncio.Transport):
-    """Calls `protocol` as asyncio does, and owns `sock`; `address` is the client's."""
+    """Calls `protocol` as asyncio does, and owns `sock`; `address` is the client's.
+
+    `dropped` is the number of bytes that were unsent when the connection was lost.
+    """
 
     __slots__ = (
         "_closing",
@@ -32,6 +35,7 @@ class SocketTransport(asyncio.Transport):
         "_protocol",
         "_sock",
         "_unsent",
+        "dropped",
     )
 
     def __init__(
@@ -47,6 +51,7 @@ class SocketTransport(asyncio.Transport):
         self._extra = {"socket": sock, "peername": address}
         self._protocol = protocol
         self._unsent: bytearray | None = None
+        self.dropped = 0
         self._paused = False
         self._full = False
         self._input_ended = False
@@ -170,7 +175,7 @@ class SocketTransport(asyncio.Transport):
         self.pause_reading()
         if self._unsent is not None:
             self._loop.remove_writer(self._number)
-            self._unsent = None
+            self.dropped, self._unsent = len(self._unsent), None
         self._lost = self._closing = True
         self._loop.call_soon(self._call_connection_lost, error)
 

@@ -58,6 +58,7 @@ class TranscriptEntry:
     - request, answer: `type` is the message's, `text` the message without its token. An answer is recorded when the
       relay decides on it, before any delay.
     - sent: the bytes of the answer in entry `of` that were sent, if they differ from it or left later.
+    - unsent: bytes of earlier answers that were lost with the connection.
     - unread: a line from the client that the relay doesn't read.
     - fault: a strike; `type` is the fault's name, `text` its decision.
     - ended: the first cause of the end; `by` is client, relay, fault or control, `type` is close_frame, close_notify,
@@ -121,8 +122,8 @@ class _PeerNotes:
         if len(self.sent) < _KEPT:
             self.sent += data
 
-    def take(self, text: bytes, padding: int) -> tuple[bytes, bool]:
-        """Return the bytes that were sent for a text, and whether they are a line or a frame of it."""
+    def take(self, text: bytes, padding: int) -> tuple[bytes, int, bool]:
+        """Return the bytes that were sent for a text, how many more, and whether they are a line or a frame of it."""
         at = self.sent.find(text)
         end = at + len(text) if at >= 0 else len(self.sent)
         end += self.sent[end : end + 1] == b"\n"
@@ -130,7 +131,7 @@ class _PeerNotes:
         whole = end + more - len(text) - padding in _AROUND and (at >= 0 or more > 0)
         del self.sent[:end]
         self.size -= end + more
-        return taken, whole
+        return taken, more, whole
 
 
 _NOWHERE: Final = ("", "")
@@ -227,9 +228,9 @@ class RelayTranscript:
         if peer is None or event.text not in peer.decided:
             return
         of, type_, text, padding = peer.decided.pop(event.text)
-        sent, whole = peer.take(text, padding)
+        sent, more, whole = peer.take(text, padding)
         if event.late or not whole:
-            sent, padding = (text, padding) if whole else (sent, 0)
+            sent, padding = (text, padding) if whole else (sent, more)
             self._add(connection.number, connection.named_by, "sent", type_, sent, padding=padding, of=of)
 
     def _decided(self, event: Decided) -> None:
@@ -258,8 +259,13 @@ class RelayTranscript:
         """Record the answers of which nothing was sent, or only a part."""
         peer = self._peers[event.number]
         for of, type_, *_ in peer.decided.values():
-            self._add(event.number, self._named_by(event.number), "sent", type_, bytes(peer.sent), of=of)
+            sent, more = bytes(peer.sent), peer.size - len(peer.sent)
+            self._add(event.number, self._named_by(event.number), "sent", type_, sent, padding=more, of=of)
             peer.sent.clear()
+            peer.size = 0
+        if event.unsent:
+            text = f"{event.unsent} bytes of TLS, which the client didn't read in time"
+            self._add(event.number, self._named_by(event.number), "unsent", "", text)
         del self._peers[event.number]
 
     def _named_by(self, number: int) -> tuple[str, str] | str:
@@ -366,6 +372,8 @@ def _line(entry: TranscriptEntry, times: Mapping[int, float]) -> tuple[str, str]
             return "!!", f"no TLS: {text}"
         case "sent":
             return "<~", f"sent ({decided}): {text or 'nothing'}"
+        case "unsent":
+            return "!!", f"not sent: {text}"
         case "unread":
             return "~>", f"not read: {text}"
         case "ended":

@@ -124,9 +124,13 @@ class Unread(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The socket of a connection is closed; nothing follows."""
+    """The socket of a connection is closed; nothing follows.
+
+    `unsent` counts the bytes of TLS that the socket did not take any more: the client read too little.
+    """
 
     number: int
+    unsent: int = 0
 
 
 class Controlled(NamedTuple):

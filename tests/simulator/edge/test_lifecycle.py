@@ -506,3 +506,23 @@ async def test_input_after_the_relays_end_is_recorded() -> None:
         simulator.drop(1, ConnectionEnd.WITHOUT_NOTIFY)
         wire.write(BEAT)
         await until(lambda: BEAT in received)
+
+
+async def test_bytes_that_the_client_did_not_read_are_recorded_as_unsent() -> None:
+    fault = Fault.read({"kind": "oversize", "bytes": 100_000_000, "when": {"message": "hello_response"}})
+    closed: list[Closed] = []
+    async with Simulator(replace(ANY_PORT, faults=(fault,))) as simulator, AsyncClient(simulator.address) as wire:
+        simulator.relay.tell.add(closed.append, Closed)
+        wire.write(HELLO)
+        await wire.reader.readexactly(1)
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        (peer,) = simulator.server.edge.peers.values()
+        await until(lambda: peer._outbox.blocked)
+        simulator.drop(1, ConnectionEnd.RESET)
+        await until(lambda: bool(closed))
+        *_, answer, sent, unsent = (entry for entry in simulator.transcript.entries() if entry.event != "ended")
+        assert closed[0].unsent > 0
+        assert (unsent.event, unsent.text.split()[0]) == ("unsent", str(closed[0].unsent))
+        assert (sent.event, sent.of, answer.event) == ("sent", answer.number, "answer")
+        size = int(re.findall(r"\((\d+) bytes\)", sent.text)[0])
+        assert closed[0].unsent < size < 100_000_000

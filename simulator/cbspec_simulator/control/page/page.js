@@ -498,7 +498,7 @@ function gist(entry) {
   }
 }
 
-const WAYS = { request: "client to relay", answer: "relay to client", sent: "relay to client", unread: "client to relay, not read",
+const WAYS = { request: "client to relay", answer: "relay to client", sent: "relay to client", unsent: "not sent", unread: "client to relay, not read",
   fault: "fault", accepted: "accepted", secured: "TLS", not_secured: "failed handshake", connected: "connected", ended: "ended",
   control: "control" };
 
@@ -507,6 +507,7 @@ const SHOWN = {
   request: (entry) => [entry.type, gist(entry)],
   answer: (entry) => [entry.type, gist(entry)],
   sent: (entry) => [`sent: ${entry.type}`, entry.text ? gist(entry) : "nothing"],
+  unsent: (entry) => ["not sent:", entry.text],
   unread: (entry) => ["not read:", entry.text.slice(0, 80)],
   fault: (entry) => [entry.text.split(" at ")[0], entry.type],
   accepted: (entry) => ["accepted", entry.address],
