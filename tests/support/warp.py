@@ -61,3 +61,7 @@ class WarpLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the seconds since the beginning."""
         return self._warp.passed
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as asyncio has it
+        """Wait for the threads without a time-out, which would pass at once."""
+        await super().shutdown_default_executor()
