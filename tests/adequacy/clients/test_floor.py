@@ -7,11 +7,17 @@ languages, which share no code with the kit, are in `independent/`.
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
 from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, Level
+from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.situations import SITUATIONS, situations
 from tests.adequacy.clients.floor import judged_shortly
 from tests.adequacy.clients.judging import blamed, profile_of
@@ -23,15 +29,28 @@ _AT_ONCE = 12
 _COMBINED = (
     (
         "tcp",
-        *("members-reversed", "more-members", "ends-with-cr-lf", "three-tunnels", "json-logs", "jitter", "exit-codes"),
+        *("members-reversed", "more-members", "ends-with-cr-lf", "json-logs", "jitter", "exit-codes"),
         *("listens-while-open", "with-a-child", "ends-slowly", "first-heartbeat-at-once", "own-features"),
     ),
     (
         "websocket",
-        *("escaped-strings", "to-standard-error", "verbose", "ends-on-loss", "fewer-features", "exit-code-of-sigterm"),
+        *(
+            "escaped-strings",
+            "three-tunnels",
+            "to-standard-error",
+            "verbose",
+            "ends-on-loss",
+            "fewer-features",
+            "exit-code-of-sigterm",
+        ),
         *("own-pings", "own-fragments", "own-subprotocol", "early-heartbeat", "other-version"),
     ),
 )
+_INDEPENDENT: Mapping[str, Sequence[str]] = {
+    "service.js": ("node",),
+    "service.go": ("go",),
+    "two_tunnels.py": (sys.executable,),
+}
 
 
 def test_every_requirement_that_can_be_broken_has_a_deviation() -> None:
@@ -55,3 +74,18 @@ def test_every_deviation_is_killed_by_its_requirement(batch: int) -> None:
 def test_conforming_variants_are_left_alone(transport: str, ids: tuple[str, ...]) -> None:
     profile = profile_of([load()[id_] for id_ in ids], transport)
     assert asyncio.run(blamed(profile, situations(transport, quick=True), transport, quick=True)) == []
+
+
+@pytest.mark.parametrize("name", _INDEPENDENT)
+def test_independent_clients_are_left_alone(name: str, tmp_path: Path) -> None:
+    program, *words = _INDEPENDENT[name]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} isn't installed")
+    source = Path(__file__).parent / "independent" / name
+    start = [program, *words, str(source)]
+    if program == "go":
+        start = [str(tmp_path / "client")]
+        subprocess.run(["go", "build", "-o", start[0], source], check=True, timeout=300)
+    arguments = ("{host}", "{port}", "{ca}", "{token}")
+    profile = ClientProfile(command=(*start, *arguments), answer_timeout=5.0, heartbeat_interval=1.0)
+    assert asyncio.run(blamed(profile, situations("tcp", quick=True), "tcp", quick=True)) == []
