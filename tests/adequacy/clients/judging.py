@@ -1,4 +1,4 @@
-"""Judges the named clients: each deviation by the situations that show it, the others by whole runs."""
+"""Judges the named clients: each deviation in the situations that show it, the others by quick or whole runs."""
 
 from __future__ import annotations
 
@@ -117,9 +117,10 @@ async def judged(
     places = asyncio.Semaphore(at_once)
 
     async def one(change: ClientChange, transport: str) -> ClientRow:
-        rows = situations(transport, quick=quick) if whole else decisive(change, transport, quick=quick)
+        targeted = change.kind is ClientKind.DEVIATION
+        rows = situations(transport, quick=False) if whole else decisive(change, transport, quick=quick)
         async with places:
-            return await judge_client(change, transport, rows, quick=quick)
+            return await judge_client(change, transport, rows, quick=quick and not targeted)
 
     for done in asyncio.as_completed([one(*each) for each in work]):
         yield await done

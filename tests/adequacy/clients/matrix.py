@@ -22,7 +22,7 @@ _HEAD = """\
 
 Measured by `make adequacy`, which fails if a deviating client survives or is blamed for another requirement, or if a
 conforming client is accused. Each deviation is a change of one client, which is made of the reference client's session
-(`tests/adequacy/clients/`); it is judged in the situations that can show it, other clients by the whole suite.
+(`tests/adequacy/clients/`); it is judged in the situations that can show it, other clients by a quick run.
 
 """
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=8, metavar="N", help="clients judged at a time (default: 8)")
     parser.add_argument("--match", action="append", metavar="PATTERN", help="clients to judge, by id or requirement")
     parser.add_argument("--kind", choices=list(ClientKind), help="kind of client")
-    parser.add_argument("--quick", action="store_true", help="judge variants and open points by a quick run")
+    parser.add_argument("--thorough", action="store_true", help="judge variants and open points by all situations")
     parser.add_argument("--whole", action="store_true", help="judge deviations in all situations, too")
     args = parser.parse_args(arguments)
     patterns = args.match or ["*"]
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = asyncio.run(_run(work, args))
     bad = [row for row in rows if not row.good]
     print(f"\n{len(rows)} clients, {len(bad)} wrong verdicts")
-    if not (args.match or args.kind or args.quick or args.whole):
+    if not (args.match or args.kind or args.thorough or args.whole):
         DOCUMENT.write_text(write(rows), encoding="utf-8")
         print(f"written: {DOCUMENT.relative_to(ROOT)}")
     for row in bad:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(work: Sequence[tuple[object, str]], args: argparse.Namespace) -> list[ClientRow]:
     began, rows = time.monotonic(), []
-    async for row in judged(work, at_once=args.at_once, quick=args.quick, whole=args.whole):  # type: ignore[arg-type]
+    async for row in judged(work, at_once=args.at_once, quick=not args.thorough, whole=args.whole):  # type: ignore[arg-type]
         rows.append(row)
         print(f"{len(rows):4}/{len(work)} {time.monotonic() - began:6.1f} s  {_line(row)}", flush=True)
     return rows
