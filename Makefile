@@ -48,8 +48,9 @@ types: $(READY) ## Check types (mypy, strict)
 unit: $(READY) $(VENV)/.sslyze ## Run pytest alone
 	$(BIN)/python -m pytest tests/ -n auto --dist worksteal $(ARGS)
 
-adequacy: $(READY) ## Check the suite against every deviation, variant and open point; writes docs/kill-matrix.md
+adequacy: $(READY) ## Check the suites against every deviation, variant and open point; writes docs/*kill-matrix.md
 	$(BIN)/python -m tests.adequacy $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m tests.adequacy.clients.matrix)
 
 rare: $(READY) ## Measure how often thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
 	$(BIN)/python -m tests.conformance.rare $(ARGS)

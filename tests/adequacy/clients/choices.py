@@ -15,9 +15,10 @@ from websockets.uri import parse_uri
 
 from cbspec.protocol.connection import read_message
 from cbspec.protocol.framing import MAX_MESSAGE, RawMessage
-from cbspec.protocol.messages import Hello, Message, Role, TunnelInfo, Violation
+from cbspec.protocol.messages import Auth, Hello, Message, Role, TunnelInfo, Violation
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_client.errors import ClientError, RelayError, RelayMisbehaved
+from cbspec_client.session import Transport
 from tests.adequacy.clients.base import BaseClient
 from tests.adequacy.clients.registry import open_point
 from tests.adequacy.clients.wire import WireBytes, split_frames
@@ -214,3 +215,51 @@ class _Deflating(WebSocketFramer):
 @open_point("CC-WSK-101", "It offers permessage-deflate.", websocket=True)
 class _OffersDeflate(BaseClient):
     websocket_framer = _Deflating
+
+
+@open_point("CC-LIF-101", "It replaces its connection by a new one every two seconds.")
+class _RotatesConnections(BaseClient):
+    def stay(self) -> None:
+        for _ in range(3):
+            self.listen(self.interval)
+            self.beat()
+
+    def serve(self) -> None:
+        while True:
+            super().serve()
+
+
+@open_point("CC-LIF-101", "It has a second connection, without tunnels, at the same time.")
+class _TwoConnections(BaseClient):
+    second: BaseClient | None = None
+
+    def open_tunnels(self) -> None:
+        self.second = BaseClient(
+            self.host, self.port, self.ca, self.token, local_port=0, websocket=self.transport is Transport.WEBSOCKET
+        )
+        self.second.connect()
+        self.second.greet()
+        self.second.ask(Auth(self.token))
+        super().open_tunnels()
+
+    def disconnect(self) -> None:
+        if self.second is not None:
+            self.second.disconnect()
+        super().disconnect()
+
+
+@open_point("CC-TUN-101", "It opens its tunnel after its first heartbeat.")
+class _TunnelOpenedLate(BaseClient):
+    def open_tunnels(self) -> None:
+        self.listen(self.interval)
+        self.beat()
+        super().open_tunnels()
+
+
+@open_point("CC-LIF-101", "It prints a line of progress every tenth of a second while it waits.")
+class _ShowsProgress(BaseClient):
+    def listen(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.say(f"waiting for {left:.1f} s more")
+            super().listen(min(0.1, left))

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from tests.adequacy.clients.judging import ROOT, ClientRow, judged, transports_of
-from tests.adequacy.clients.registry import ClientKind, load
+from tests.adequacy.clients.registry import ClientChange, ClientKind, load
 
 DOCUMENT = ROOT / "docs" / "client-kill-matrix.md"
 _HEAD = """\
@@ -57,9 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-async def _run(work: Sequence[tuple[object, str]], args: argparse.Namespace) -> list[ClientRow]:
+async def _run(work: Sequence[tuple[ClientChange, str]], args: argparse.Namespace) -> list[ClientRow]:
     began, rows = time.monotonic(), []
-    async for row in judged(work, at_once=args.at_once, quick=not args.thorough, whole=args.whole):  # type: ignore[arg-type]
+    async for row in judged(work, at_once=args.at_once, quick=not args.thorough, whole=args.whole):
         rows.append(row)
         print(f"{len(rows):4}/{len(work)} {time.monotonic() - began:6.1f} s  {_line(row)}", flush=True)
     return rows

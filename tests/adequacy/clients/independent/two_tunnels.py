@@ -94,7 +94,7 @@ class _Relay:
                 self.pending += part
                 if len(self.pending) > 1 << 20:
                     raise _Failure(f"{what}: answer too long")
-        except socket.timeout:
+        except TimeoutError:
             raise _Failure(f"{what}: no answer") from None
         finally:
             timer.cancel()
