@@ -164,7 +164,12 @@ class Watch:
 
     def _failure(self, seen: Observation, struck: float, limit: float) -> float:
         """Return the time for a situation that a client must notice: by closing, trying again, or going on."""
-        closed = [each.ended for each in seen.connections if each.by == "client" and each.ended is not None]
+        concerned = {strike.connection for strike in seen.strikes}
+        closed = [
+            each.ended
+            for each in seen.connections
+            if each.number in concerned and each.by == "client" and each.ended is not None
+        ]
         if later := next_requests(self.situation, self.habits, self.profile, seen):
             return later[0][0] + _SETTLE
         again = [each.at for each in seen.connections if each.at > struck]

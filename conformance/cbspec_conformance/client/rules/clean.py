@@ -39,13 +39,16 @@ def judge_clean(case: SituationCase) -> None:
 
 def _heartbeats(case: SituationCase, main: ClientConnection) -> None:
     beats = [message.at for message in main.of("heartbeat")]
+    all_beats = sorted(message.at for each in case.seen.connections for message in each.of("heartbeat"))
     declared = case.profile.heartbeat_interval
     if declared is None:
         case.skipped("CC-HBT-001", "the client profile has no heartbeat_interval")
     elif not case.habits.stays:
         case.skipped("CC-HBT-001", "the client doesn't stay up")
     else:
-        gaps = [after - before for before, after in itertools.pairwise([case.habits.ready, *beats, case.seen.watched])]
+        gaps = [
+            after - before for before, after in itertools.pairwise([case.habits.ready, *all_beats, case.seen.watched])
+        ]
         late = max(gaps, default=0.0) > _ON_TIME * declared + 0.5
         if not beats or late:
             seen = f"{len(beats)} heartbeats in {case.seen.watched - case.habits.ready:.1f} s"

@@ -9,7 +9,8 @@ from cbspec_conformance.client.rules.case import SituationCase
 def judge_untrusted(case: SituationCase, quick: bool) -> None:
     """Judge a TLS handshake that must not lead to a token."""
     situation, seen = case.situation, case.seen
-    concerned = [each for each in seen.connections if seen.acted is None or each.at > seen.acted]
+    struck = {strike.connection for strike in seen.strikes}
+    concerned = [each for each in seen.connections if each.number in struck]
     if not concerned:
         if situation.drop:
             case.skipped(situation.requirement, "the client didn't reconnect")
