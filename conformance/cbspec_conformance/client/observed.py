@@ -51,6 +51,13 @@ class ClientConnection:
         """The client's messages."""
         return self.incoming.messages
 
+    @property
+    def deflated(self) -> bool:
+        """Whether both ends agreed on permessage-deflate: the suite doesn't read the messages of such a connection."""
+        heads = [each.frames.headers for each in (self.incoming, self.outgoing) if each.frames is not None]
+        extensions = [head.get("sec-websocket-extensions", "") for head in heads]
+        return len(extensions) == 2 and all("permessage-deflate" in each for each in extensions)
+
     def of(self, *types: str, since: float = 0.0) -> list[ClientMessage]:
         """Return the client's messages of some types after a time."""
         return [message for message in self.messages if message.type in types and message.at > since]

@@ -20,6 +20,8 @@ _JWT: Final = re.compile(rb"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]+")
 def judge_always(case: SituationCase, token: str) -> None:
     """Judge the rules that hold in every situation; `token` is the client's own."""
     for connection in case.seen.connections:
+        if connection.deflated:
+            continue
         _order(case, connection)
         for message in connection.messages:
             _message(case, message, token)

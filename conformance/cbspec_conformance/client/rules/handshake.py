@@ -40,15 +40,10 @@ def judge_upgrade(case: SituationCase, quick: bool) -> None:
     if not asked:
         case.unclear(situation.requirement, "it made no upgrade request")
         return
-    if situation.requirement == "CC-WSK-005" and _offers_deflate(asked[0]):
+    if situation.requirement == "CC-WSK-005" and asked[0].deflated:
         return  # the relay may accept what was offered
     spoken = next((each for each in asked if each.messages), None)
     if spoken is not None:
         case.broken(situation.requirement, f"no message although {situation.about}", f"sends {_types(spoken)}")
     else:
         case.passed(situation.requirement)
-
-
-def _offers_deflate(connection: ClientConnection) -> bool:
-    frames = connection.incoming.frames
-    return frames is not None and "permessage-deflate" in frames.headers.get("sec-websocket-extensions", "")
