@@ -39,7 +39,14 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.config import Listen
 from tests.reference_client.leaks import Inventory
-from tests.reference_client.strikes import allowed, is_worth_retrying, must_fail, random_params, random_when
+from tests.reference_client.strikes import (
+    allowed,
+    hides_identity,
+    is_worth_retrying,
+    must_fail,
+    random_params,
+    random_when,
+)
 from tests.support.warp import WarpLoop
 
 TOKEN = mint(
@@ -131,8 +138,10 @@ async def play(schedule: FaultSchedule) -> SessionSeen:
         seen.left += [f"at once: {task}" for task in client]
         entries = relay.transcript.entries()
         seen.struck = {entry.type for entry in entries if entry.event == "fault"}
-        untrusted = {e.connection for e in entries if e.event == "fault" and _hides_identity(e.type)}
-        seen.unverified = any(entry.event == "request" and entry.connection in untrusted for entry in entries)
+        kinds = {fault["name"]: fault["kind"] for fault in schedule.faults}
+        for number in {entry.connection for entry in entries if entry.event == "request"}:
+            struck = {entry.type for entry in entries if entry.event == "fault" and entry.connection == number}
+            seen.unverified |= hides_identity([kind for name, kind in kinds.items() if name in struck])
     await asyncio.sleep(0)
     seen.left += inventory.left()
     return seen
@@ -176,10 +185,6 @@ async def _session(relay: Simulator, schedule: FaultSchedule, seen: SessionSeen)
         seen.texts.append(generate_latest(registry).decode())
 
 
-def _hides_identity(fault: str) -> bool:
-    return any(name in fault for name in ("tls-1.2", "expired", "not-yet", "other-name", "unknown-ca"))
-
-
 def problems(schedule: FaultSchedule, seen: SessionSeen) -> Iterator[str]:
     """Yield what is wrong with the way in which a session went."""
     faults = [fault for fault in schedule.faults if fault["name"] in seen.struck or fault["kind"] == "refuse"]
@@ -187,7 +192,7 @@ def problems(schedule: FaultSchedule, seen: SessionSeen) -> Iterator[str]:
     if error is None:
         if set(seen.tunnels) != {"a", "b", "c"}:
             yield f"the relay knows the tunnels {seen.tunnels}"
-        yield from (f"works in spite of {fault['name']}" for fault in schedule.faults if must_fail(fault))
+        yield from (f"works in spite of {name}" for name in must_fail(schedule.faults))
     elif not isinstance(error, ClientError):
         yield f"raised {type(error).__name__}: {error}"
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -74,6 +74,7 @@ _CAUSES: Final[Mapping[str, set[str]]] = {
 }
 """The exceptions that each kind of fault can cause, without `error` and `unsolicited`, whose bodies name theirs."""
 
+_VALIDITY: Final = ("certificate-expired", "certificate-not-yet-valid", "certificate-expiring")
 _RETRIED: Final = {
     *("RateLimitExceeded", "ServerUnavailable", "DataTransferFailed"),
     *("ConnectFailed", "ConnectionLost", "AnswerTimeout"),
@@ -163,8 +164,23 @@ def is_worth_retrying(error: Exception) -> bool:
     return name in _RETRIED or (name == "TlsRefused" and "closed the connection" in str(error))
 
 
-def must_fail(fault: Mapping[str, Any]) -> bool:
-    """Return whether no session survives a fault, since it strikes every time."""
+def hides_identity(kinds: Sequence[str]) -> bool:
+    """Return whether a relay shows no valid certificate by TLS 1.3, if these kinds, in their order, strike at it."""
+    validity = [kind for kind in kinds if kind in _VALIDITY]  # the last one sets it
+    return not {"tls-1.2", "certificate-other-name", "certificate-unknown-ca"}.isdisjoint(kinds) or (
+        validity[-1:] not in ([], ["certificate-expiring"])
+    )
+
+
+def must_fail(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the faults that no session survives, since they strike every time."""
+    certain = [str(fault["name"]) for fault in faults if _is_certain(fault)]
+    if any(fault["kind"] == "certificate-expiring" for fault in faults):
+        certain = [name for name in certain if not name.startswith(_VALIDITY)]
+    return certain
+
+
+def _is_certain(fault: Mapping[str, Any]) -> bool:
     when = fault["when"]
     if when.keys() - {"message", "direction"}:
         return False

@@ -89,11 +89,19 @@ def test_a_given_token_is_sent_and_never_printed(
     relay_module: LocalRelay, cbspec_connect: Command, token: str, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(f"{token}\n")
+    lasting = ("--stay", "--messages")
+    file = ("--token-file", str(tmp_path / "token"))
+    sources = (
+        file,
+        (*file, *lasting),
+        ("--token-env", "A_TOKEN", "--json"),
+        ("--token-env", "A_TOKEN", "--json", *lasting),
+    )
     with relay_module.fault("error", code="invalid_token", text=f"{token} is no token", when={"message": "auth"}):
-        for source in (("--token-file", str(tmp_path / "token")), ("--token-env", "A_TOKEN", "--json")):
+        for source in sources:
             done = cbspec_connect(*source)
             assert (done.code, "*** is no token" in done.out) == (21, True)
-    assert [entry.subject for entry in relay_module.transcript.requests("auth")] == [SUBJECT] * 2
+    assert [entry.subject for entry in relay_module.transcript.requests("auth")] == [SUBJECT] * 4
 
 
 BEAT = {"message": "heartbeat"}
