@@ -13,7 +13,7 @@ from tests.reference_client.schedules import FaultSchedule, check
 @pytest.mark.parametrize("first", range(0, 40, 8))
 def test_a_session_works_or_ends_with_the_right_exception(first: int) -> None:
     for seed in range(first, first + 8):
-        schedule, seen, found = check(seed)
+        schedule, _, found = check(seed)
         assert not found, f"{schedule}\n{found}"
 
 
