@@ -5,7 +5,7 @@
     ├── ConnectFailed                 no connection: refused, unknown host, time-out
     │   └── TlsRefused                no TLS 1.3 session; no token was sent
     │       └── CertificateNotTrusted     the relay's certificate is not trusted
-    ├── ConnectionLost                the connection ended, also by a cancelled request
+    ├── ConnectionLost                the connection ended
     ├── AnswerTimeout                 the relay didn't answer in time
     ├── TokenUnavailable              the token provider failed
     ├── RelayMisbehaved               the relay broke the protocol; names the requirement

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from cbspec_client.errors import ClientError, Misuse
+from cbspec_client.errors import Misuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +34,19 @@ async def kept_alive(heartbeat: Callable[[], Awaitable[object]], interval: float
 
     If one raises an error, the body is cancelled and the error is raised instead.
     """
-    stop = asyncio.Event()
-
-    async def finish(beating: asyncio.Task[None]) -> None:
-        stop.set()  # cancelling a pending heartbeat would end the connection
-        with contextlib.suppress(ClientError):  # the next request raises the error
-            await beating
-
-    async with supervised(_beat(heartbeat, interval, stop), finish):
+    async with supervised(_beat(heartbeat, interval)):
         yield
 
 
-async def _beat(heartbeat: Callable[[], Awaitable[object]], interval: float, stop: asyncio.Event) -> None:
+async def _beat(heartbeat: Callable[[], Awaitable[object]], interval: float) -> None:
     while True:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(interval):
-                await stop.wait()
-                return
+        await asyncio.sleep(interval)
         await heartbeat()
 
 
-async def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end; its own error is left to the task."""
-    task.cancel()
-    await asyncio.wait([task])
-
-
 @asynccontextmanager
-async def supervised(
-    work: Coroutine[Any, Any, None], finish: Callable[[asyncio.Task[None]], Awaitable[None]] = cancel
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` in a task while the context is open; `finish` ends the task at the end of the context.
+async def supervised(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` in a task while the context is open.
 
     If the task raises an error, the body is cancelled and the error is raised instead. When the context is left, the
     task has ended, also after further cancellations.
@@ -84,31 +65,27 @@ async def supervised(
 
     task.add_done_callback(interrupt)
     try:
-        yield task
+        yield
     except asyncio.CancelledError:
         if not interrupted or body.uncancel() > cancelling:
             raise
     finally:
         leaving = True
-        if not task.done():
-            await _ended(task, finish)
+        await _end(task)
         if not task.cancelled():
             task.exception()  # asyncio reports an exception that is never looked at
     if interrupted:
         task.result()
 
 
-async def _ended(task: asyncio.Task[None], finish: Callable[[asyncio.Task[None]], Awaitable[None]]) -> None:
-    """Finish a task; a cancellation meanwhile is raised once it has ended."""
-    try:
-        await finish(task)
-    finally:
-        cancelled = False
-        while not task.done():  # `finish` was cancelled
-            task.cancel()
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end; a cancellation meanwhile is passed on to it, and raised afterwards."""
+    cancelled = False
+    while not task.done():
+        task.cancel()
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

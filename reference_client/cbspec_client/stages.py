@@ -3,8 +3,8 @@
 NewConnection ── hello() ──> GreetedConnection ── authenticate() ──> AuthenticatedConnection ── open_tunnel(),
 heartbeat(), heartbeats()
 
-Calls may come from several tasks. Only one request is pending at a time; other calls wait for their turn. Cancelling a
-pending request ends the connection, since its answer could be mistaken for the answer to the next one.
+Calls may come from several tasks. Only one request is pending at a time; other calls wait for their turn. After a
+cancelled request, the next one waits for its answer, which is discarded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cbspec.protocol.messages import (
     TunnelResponse,
 )
 from cbspec.protocol.state import State
-from cbspec_client.errors import AnswerTimeout, ClientError, ConnectionLost, refusal
+from cbspec_client.errors import AnswerTimeout, ClientError, refusal
 from cbspec_client.keepalive import Heartbeats, kept_alive
 from cbspec_client.link import Link
 from cbspec_client.session import ClientSession
@@ -69,6 +69,7 @@ class RequestChannel:
         self.timeouts = timeouts
         self._session = session
         self._lock = asyncio.Lock()
+        self._abandoned: tuple[Request, float] | None = None
 
     @property
     def state(self) -> State:
@@ -89,13 +90,16 @@ class RequestChannel:
         its number, before the next one ends the connection.
         """
         async with self._lock:
+            if self._abandoned is not None:
+                await self._discard_answer(*self._abandoned)
             self.link.check()
             self._session.request(request)
             self.link.flush()
+            deadline = asyncio.get_running_loop().time() + limit * (allowed + 1)
             try:
                 await self._until_answered(request, limit, missed, allowed)
             except BaseException:
-                self.link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer arrived"))
+                self._abandoned = request, deadline
                 raise
             answer = self._session.take_answer()
         if isinstance(answer, Error):
@@ -103,8 +107,15 @@ class RequestChannel:
         assert isinstance(answer, expected)  # noqa: S101 - the connection lets no other answer through
         return answer
 
+    async def _discard_answer(self, request: Request, deadline: float) -> None:
+        """Wait for the answer to a cancelled request: it could be mistaken for the answer to the next one."""
+        if self.link.failure is None:
+            await self._until_answered(request, max(0.0, deadline - asyncio.get_running_loop().time()))
+            self._session.take_answer()
+        self._abandoned = None
+
     async def _until_answered(
-        self, request: Request, limit: float, missed: Callable[[int], object], allowed: int
+        self, request: Request, limit: float, missed: Callable[[int], object] = bool, allowed: int = 0
     ) -> None:
         for number in range(1, allowed + 2):
             with suppress(TimeoutError):
@@ -115,7 +126,7 @@ class RequestChannel:
                 return
             if number <= allowed:
                 missed(number)
-        self.link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit * (allowed + 1):g} s"))
+        self.link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit * (allowed + 1):.4g} s"))
         self.link.check()
 
 

@@ -139,19 +139,36 @@ async def test_a_failure_ends_the_connection(
     assert requests(relay_module) == ["hello"]
 
 
-async def test_a_cancelled_request_ends_the_connection(relay_module: LocalRelay) -> None:
-    with relay_module.fault("drop", when={"message": "heartbeat"}):
-        async with connected(relay_module) as client:
-            session = await authenticate(client, relay_module)
+async def test_the_answer_to_a_cancelled_request_is_awaited_and_discarded(relay_module: LocalRelay) -> None:
+    async with connected(relay_module) as client:
+        session = await authenticate(client, relay_module)
+        with relay_module.fault("hold", name="held", when={"message": "heartbeat", "times": 1}) as held:
             request = asyncio.create_task(session.heartbeat())
-            waiting = asyncio.create_task(session.open_tunnel("t", 1, "h", 2))
-            await relay_module.transcript.async_wait_for("request", "heartbeat")
+            waiting = asyncio.create_task(session.open_tunnel("t", 1, "127.0.0.1", 2))
+            await relay_module.transcript.async_wait_for("fault", "held")
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await request
-            for call in (waiting, session.heartbeat()):
-                with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
-                    await call
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert requests(relay_module) == ["hello", "auth", "heartbeat"]
+            waiting = asyncio.create_task(session.open_tunnel("u", 1, "127.0.0.1", 2))
+            held.release()
+            assert (await waiting).tunnel_id == "u"
+    assert requests(relay_module) == ["hello", "auth", "heartbeat", "tunnel_info"]
+
+
+async def test_a_cancelled_request_that_is_never_answered_ends_the_connection(relay_module: LocalRelay) -> None:
+    with relay_module.fault("drop", when={"message": "heartbeat"}):
+        async with connected(relay_module) as client:
+            session = await authenticate(client, relay_module)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await session.heartbeat(limit=0.05)
+            with pytest.raises(AnswerTimeout, match="no answer to the heartbeat"):
+                await session.open_tunnel("t", 1, "127.0.0.1", 2)
+            assert session.state is State.CLOSED
     assert requests(relay_module) == ["hello", "auth", "heartbeat"]
 
 
