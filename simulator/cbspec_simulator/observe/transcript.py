@@ -192,7 +192,7 @@ class RelayTranscript:
     def _not_secured(self, event: NotSecured) -> None:
         alert = event.alert_received or event.alert_sent
         sent = f"alert {event.alert_sent} sent" if event.alert_sent else ""
-        plain = f"first bytes: {redact_message(event.plain)}" if event.plain else ""
+        plain = f"first bytes: {redact_message(event.plain).strip()}" if event.plain else ""
         kind = "plain" if event.plain else alert or "unfinished"
         self._add(event.number, _NOBODY, "not_secured", kind, _listed(event.reason, sent, *_offers(event), plain))
 
@@ -340,7 +340,10 @@ def _listed(*parts: str) -> str:
 
 
 def lines(entries: Iterable[TranscriptEntry]) -> Iterator[str]:
-    """Yield each entry as a line of text: seconds since the first one, connection, tenant and subject, event."""
+    """Yield each entry as a line of text: seconds since the first one, connection, tenant and subject, event.
+
+    Line feeds inside a text are escaped.
+    """
     began: float | None = None
     times: dict[int, float] = {}
     for entry in entries:
@@ -350,6 +353,7 @@ def lines(entries: Iterable[TranscriptEntry]) -> Iterator[str]:
         who = entry.tenant + (f"/{entry.subject}" if entry.subject else "")
         arrow, text = _line(entry, times)
         number = f"#{entry.connection:<4}" if entry.connection else "     "
+        text = text.replace("\r", "\\r").replace("\n", "\\n")
         yield f"{entry.time - began:9.3f} {number} {who or '-':<20} {arrow} {text}"
 
 

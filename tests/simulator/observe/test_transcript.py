@@ -87,13 +87,25 @@ def test_entries_as_text() -> None:
         TranscriptEntry(1, 100.0, 7, "tcp", "::1", "", "", "connected", "tcp", ""),
         TranscriptEntry(2, 100.25, 7, "tcp", "::1", "a", "u", "request", "hello", "{}"),
         TranscriptEntry(3, 101.5, 7, "tcp", "::1", "a", "", "fault", "late", "delay"),
-        TranscriptEntry(4, 101.5, 7, "tcp", "::1", "a", "u", "ended", "reset", ""),
+        TranscriptEntry(4, 101.5, 7, "tcp", "::1", "a", "u", "answer", "x", "{\n}"),
+        TranscriptEntry(5, 102.0, 7, "tcp", "::1", "a", "u", "sent", "x", "{", of=4),
+        TranscriptEntry(6, 102.0, 7, "tcp", "::1", "a", "u", "unread", "", "{}"),
+        TranscriptEntry(7, 102.0, 7, "tcp", "::1", "a", "u", "ended", "reset", "{", by="client"),
+        TranscriptEntry(8, 102.0, 0, "", "", "", "", "control", "drain", ""),
+        TranscriptEntry(9, 102.0, 8, "", "::1", "", "", "accepted", "", ""),
+        TranscriptEntry(10, 102.0, 8, "", "::1", "", "", "not_secured", "plain", "plain text"),
     ]
     assert list(lines(entries)) == [
         "    0.000 #7    -                    -- connected from ::1 (tcp)",
         "    0.250 #7    a/u                  -> {}",
         "    1.500 #7    a                    !! late delay",
-        "    1.500 #7    a/u                  -- ended: reset",
+        "    1.500 #7    a/u                  <- {\\n}",
+        "    2.000 #7    a/u                  <~ sent (decided at 1.500): {",
+        "    2.000 #7    a/u                  ~> not read: {}",
+        "    2.000 #7    a/u                  -- ended by the client: reset; unfinished: {",
+        "    2.000       -                    ** drain",
+        "    2.000 #8    -                    -- accepted from ::1",
+        "    2.000 #8    -                    !! no TLS: plain text",
     ]
 
 
