@@ -56,8 +56,14 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
         profile = with_command(profile, split_command(config.getoption("--client") or ""))
     except ClientProfileError as error:
         raise pytest.UsageError(str(error)) from None
-    if common.target is not None:
-        raise pytest.UsageError("--target names a relay, and --client a client: give one of them")
+    for option, value, instead in (
+        ("--target", common.target, "names a relay: give it or --client"),
+        ("--target-profile", common.profile_file, "is the profile of a relay: --client-profile is that of a client"),
+        ("--failures", common.failures, "is for relays: --records FOLDER keeps what a client did"),
+        ("--transcript", common.transcript, "is for relays: --records FOLDER keeps what a client did"),
+    ):
+        if value is not None:
+            raise pytest.UsageError(f"{option} {instead}")
     transport = {None: profile.transport, "auto": profile.transport}.get(common.transport, str(common.transport))
     quick = common.plan.effort.name == "quick"
     named = config.getoption("--situation")

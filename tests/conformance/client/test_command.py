@@ -87,6 +87,7 @@ print("done")
         (("--client-profile=nowhere.toml",), "nowhere.toml"),
         (("--situation=websocket-pings", "--", "true"), "websocket"),
         (("--only=CC-REF-999", "--", "true"), "CC-REF-999"),
+        (("--write-baseline=nowhere/known.toml", "--", "true"), "nowhere/known.toml"),
     ],
 )
 def test_a_mistake_is_named(words: tuple[str, ...], named: str) -> None:
