@@ -113,8 +113,12 @@ def row_of(change: ClientChange, transport: str, findings: Sequence[Finding]) ->
 async def judged(
     work: Sequence[tuple[ClientChange, str]], *, at_once: int, quick: bool, whole: bool = False
 ) -> AsyncIterator[ClientRow]:
-    """Yield the row of each client as it is judged, `at_once` of them at a time."""
+    """Yield the row of each client as it is judged, `at_once` of them at a time.
+
+    A client with a wrong verdict is judged again when the others are done: it may be the machine's fault.
+    """
     places = asyncio.Semaphore(at_once)
+    wrong: list[ClientRow] = []
 
     async def one(change: ClientChange, transport: str) -> ClientRow:
         targeted = change.kind is ClientKind.DEVIATION
@@ -123,4 +127,10 @@ async def judged(
             return await judge_client(change, transport, rows, quick=quick and not targeted)
 
     for done in asyncio.as_completed([one(*each) for each in work]):
-        yield await done
+        row = await done
+        if row.good:
+            yield row
+        else:
+            wrong.append(row)
+    for row in wrong:
+        yield await one(row.change, row.transport)
