@@ -5,9 +5,11 @@ usage: two_tunnels.py HOST PORT CA_FILE TOKEN
 Heartbeats every 1 s (env HEARTBEAT); time-outs 5 s. No reconnection: exit code 1 when the link is lost or
 no tunnel is left, 2 when the relay does not let us in.
 """
+
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ import ssl
 import sys
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 TIMEOUT = 5.0
 HEARTBEAT = float(os.environ.get("HEARTBEAT", "1"))
@@ -39,7 +42,7 @@ class _Failure(Exception):
 
 
 class _Refusal(_Failure):
-    def __init__(self, what: str, code: object):
+    def __init__(self, what: str, code: object) -> None:
         self.code = code if isinstance(code, str) else "?"
         super().__init__(f"{what} refused: {self.code!a}")
 
@@ -51,20 +54,21 @@ def say(text: str) -> None:
 def own_tenant(token: str) -> str:
     try:
         _, payload, _ = token.split(".")
-        return json.loads(base64.urlsafe_b64decode(payload + "==")).get("tenant_id", "")
+        tenant: str = json.loads(base64.urlsafe_b64decode(payload + "==")).get("tenant_id", "")
     except (ValueError, AttributeError) as exc:
         raise _Failure("token is not a JWT") from exc
+    return tenant
 
 
 class _Relay:
-    def __init__(self, host: str, port: int, ca: str):
+    def __init__(self, host: str, port: int, ca: str) -> None:
         context = ssl.create_default_context(cafile=ca)
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
         plain = socket.create_connection((host, port), timeout=TIMEOUT)
         self.sock = context.wrap_socket(plain, server_hostname=host)
         self.pending = bytearray()
 
-    def call(self, request: dict, answer_type: str) -> dict:
+    def call(self, request: dict[str, Any], answer_type: str) -> dict[str, Any]:
         what = request["type"]
         self.sock.settimeout(TIMEOUT)
         self.sock.sendall(json.dumps(request).encode() + b"\n")
@@ -83,7 +87,7 @@ class _Relay:
                 raise _Failure(f"{what}: bad status")
         return answer
 
-    def read(self, what: str) -> dict:
+    def read(self, what: str) -> dict[str, Any]:
         timer = threading.Timer(TIMEOUT, self.abort)
         timer.start()
         try:
@@ -99,7 +103,7 @@ class _Relay:
         finally:
             timer.cancel()
         line = bytes(self.pending[:cut])
-        del self.pending[:cut + 1]
+        del self.pending[: cut + 1]
         if not line.strip():
             return self.read(what)
         try:
@@ -111,21 +115,24 @@ class _Relay:
         return answer
 
     def abort(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 def session(host: str, port: int, ca: str, token: str) -> int:
     tenant = own_tenant(token)
     relay = _Relay(host, port, ca)
     try:
-        hello = relay.call({"type": "hello", "version": "1.0",
-                            "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy"]}, "hello_response")
+        hello = relay.call(
+            {"type": "hello", "version": "1.0", "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy"]},
+            "hello_response",
+        )
         features = hello.get("features")
-        if not isinstance(hello.get("version"), str) or not isinstance(features, list) \
-                or not all(isinstance(f, str) for f in features):
+        if (
+            not isinstance(hello.get("version"), str)
+            or not isinstance(features, list)
+            or not all(isinstance(f, str) for f in features)
+        ):
             raise _Failure("hello: bad answer")
         auth = relay.call({"type": "auth", "token": token}, "auth_response")
         if not isinstance(auth.get("client_id"), str):
@@ -137,9 +144,17 @@ def session(host: str, port: int, ca: str, token: str) -> int:
         return 2
     for t in TUNNELS:
         try:
-            answer = relay.call({"type": "tunnel_info", "tunnel_id": t.tunnel_id, "tenant_id": tenant,
-                                 "local_port": t.local_port, "remote_host": t.remote_host,
-                                 "remote_port": t.remote_port}, "tunnel_response")
+            answer = relay.call(
+                {
+                    "type": "tunnel_info",
+                    "tunnel_id": t.tunnel_id,
+                    "tenant_id": tenant,
+                    "local_port": t.local_port,
+                    "remote_host": t.remote_host,
+                    "remote_port": t.remote_port,
+                },
+                "tunnel_response",
+            )
             if answer.get("tunnel_id") != t.tunnel_id:
                 raise _Failure(f"tunnel {t.tunnel_id}: answer is for another tunnel")
             t.up = True
