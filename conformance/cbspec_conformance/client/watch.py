@@ -24,6 +24,9 @@ _QUIET: Final = 2.5
 _AFTER_EXIT: Final = 0.1
 """Seconds in which the relay still reads the last messages of a client that has ended."""
 
+_RESTLESS: Final = 10.0
+"""Seconds after its first request from which a client is taken for one that never becomes quiet."""
+
 _TLS_WINDOW: Final = 1.5
 """Seconds after a failed handshake in which a client may fall back to another one."""
 
@@ -131,9 +134,10 @@ class Watch:
     def _clean(self, seen: Observation) -> float:
         if not any(each.messages for each in seen.connections):
             return self.profile.start_time
-        last = max((m.at for c in seen.connections for m in c.messages if m.type != "heartbeat"), default=0.0)
+        requests = [m.at for c in seen.connections for m in c.messages if m.type != "heartbeat"] or [0.0]
         declared = self.profile.heartbeat_interval
-        return last + max(_QUIET, 3.5 * declared if declared is not None else 0.0)
+        quiet = max(_QUIET, 3.5 * declared if declared is not None else 0.0)
+        return min(max(requests), min(requests) + _RESTLESS) + quiet
 
     def _untrusted(self, seen: Observation, since: float) -> float:
         tried = [each for each in seen.connections if each.at > since]
