@@ -34,7 +34,8 @@ COMMANDS: Final = {
         "cbspec_conformance.client.command",
         "judge a client: run it against the simulator in many situations",
     ),
-    "judge": ("cbspec_conformance.reporting.judge_command", "recompute the verdicts of a saved transcript"),
+    "tap": ("cbspec_conformance.tap.command", "stand between a client and a relay, and judge both by their traffic"),
+    "judge": ("cbspec.cli.judge", "recompute the verdicts of a saved transcript"),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
     "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
@@ -47,13 +48,14 @@ _VERIFY: Final = ("hypothesis", "jsonschema", "jsonschema_rs")
 EXTRAS: Final = {
     "verify": ("verify", _VERIFY),
     "verify-client": ("verify", _VERIFY),
+    "tap": ("verify", _VERIFY),
     "judge": ("verify", _VERIFY),
     "replay": ("verify", _VERIFY),
     "load": ("load", ("locust", *_VERIFY)),
 }
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
 
-CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "load", "replay")
+CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "load", "replay")
 """The sub-commands that make or accept TLS connections."""
 
 AFTER_DASHES: Final = "-- "

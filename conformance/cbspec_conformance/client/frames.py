@@ -16,7 +16,10 @@ _KEY_BYTES: Final = 16
 
 @dataclass(slots=True)
 class Frame:
-    """One frame: when it was complete, its opcode, whether it was the last of its message, its mask and payload."""
+    """One frame: when it was complete, its opcode, whether it was the last of its message, its mask and payload.
+
+    `padded` says that its length is encoded in more bytes than necessary.
+    """
 
     at: float
     opcode: int
@@ -24,6 +27,7 @@ class Frame:
     reserved: int
     mask: bytes | None
     payload: bytes
+    padded: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +78,7 @@ class ClientFrames:
             if len(data) < place + size:
                 return None
             length, place = int.from_bytes(data[place : place + size], "big"), place + size
+        padded = length < {4: 126, 10: 1 << 16}.get(place, 0)
         mask = None
         if data[1] & 0x80:
             mask, place = data[place : place + 4], place + 4
@@ -82,7 +87,7 @@ class ClientFrames:
         payload, self._rest = data[place : place + length], data[place + length :]
         if mask is not None:
             payload = bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload))
-        return Frame(at, data[0] & 0x0F, bool(data[0] & 0x80), data[0] >> 4 & 7, mask, payload)
+        return Frame(at, data[0] & 0x0F, bool(data[0] & 0x80), data[0] >> 4 & 7, mask, payload, padded)
 
     @property
     def request_fault(self) -> str:

@@ -24,7 +24,11 @@ _STRING_END: Final = re.compile(rb'(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 @dataclass(slots=True)
 class ClientMessage:
-    """One message: the time of its last byte, its text, its object ({} if it is none), and its first defect."""
+    """One message: the time of its last byte, its text, its object ({} if it is none), and its first defect.
+
+    `twice` are members that it has twice with different values, and `holds_token` says that it holds a token, for a
+    text that can't show it because it is redacted.
+    """
 
     at: float
     text: bytes
@@ -32,6 +36,8 @@ class ClientMessage:
     requirement: str = ""
     fault: str = ""
     binary: bool = False
+    twice: tuple[str, ...] = ()
+    holds_token: bool = False
 
     @property
     def type(self) -> str:

@@ -13,7 +13,8 @@ from cbspec_conformance.reporting.saved_run import SavedRun
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec judge`."""
-    parser.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="file from cbspec verify --transcript")
+    text = "file from cbspec verify --transcript, or cbspec tap --transcript"
+    parser.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help=text)
 
 
 def run(args: argparse.Namespace) -> int:

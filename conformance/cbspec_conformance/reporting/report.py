@@ -62,7 +62,8 @@ class RunResult:
     entries that pass now. `kit_errors` are errors of the kit itself, with their tracebacks; `plan` describes the effort
     of the properties. `exchanges` is the number of exchanges to show for each requirement, and `command` repeats the
     run ("": unknown).
-    `costs` are those of the cases, by name, of which the `expensive` highest are shown.
+    `costs` are those of the cases, by name, of which the `expensive` highest are shown. `observed_only` says that
+    nothing was asked of the subject: requirements that were not exercised spoil nothing then.
     """
 
     verdicts: Sequence[Verdict]
@@ -78,6 +79,7 @@ class RunResult:
     command: str = ""
     costs: Mapping[str, Cost] = field(default_factory=dict)
     expensive: int = 0
+    observed_only: bool = False
 
     @property
     def judged(self) -> bool:
@@ -107,8 +109,13 @@ class RunResult:
             and not self.interrupted
             and not self.kit_errors
             and not self.stale
-            and is_green(self.verdicts, fail_on_should=self.fail_on_should, require_all=self.require_all)
+            and is_green(self.deciding, fail_on_should=self.fail_on_should, require_all=self.require_all)
         )
+
+    @property
+    def deciding(self) -> list[Verdict]:
+        """The verdicts that decide whether the subject passed."""
+        return [each for each in self.verdicts if not self.observed_only or each.outcome is not Outcome.NOT_EXERCISED]
 
 
 def write_report(run: RunResult, line: Write) -> None:
@@ -397,7 +404,7 @@ def pasted(command: str) -> list[str]:
 
 
 def _why_not(run: RunResult) -> str:
-    spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
+    spoiled = [v for v in run.deciding if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
     broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
     unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
     parts = [", ".join(broken)] if broken else []

@@ -61,7 +61,7 @@ def _message(case: SituationCase, message: ClientMessage, token: str) -> None:
         named = f"the type {message.type!r:.40}" if message.type else "no type"
         case.broken("CC-MSG-002", f"a type of {', '.join(CLIENT_TYPES)}", f"a message with {named}")
         return
-    if twice := duplicates(message.text):
+    if twice := message.twice or duplicates(message.text):
         case.broken("CC-MSG-004", "each member once", f"{message.type} has {twice[0]} twice")
     requirement, faults = _MEMBERS.get(message.type, ("", _no_faults))
     if requirement:
@@ -71,7 +71,7 @@ def _message(case: SituationCase, message: ClientMessage, token: str) -> None:
             case.passed(requirement)
     if message.type == "tunnel_info":
         _tenant(case, message, token)
-    if message.type != "auth" and _JWT.search(message.text):
+    if message.type != "auth" and (message.holds_token or _JWT.search(message.text)):
         case.broken("CC-TOK-001", "the token in auth only", f"a token in {message.type}")
 
 

@@ -1,0 +1,214 @@
+"""Which answer belongs to which request, as far as it shows: rows to the exchanges of each connection. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from cbspec.protocol.state import SUCCESS_TYPES
+from cbspec_conformance.record.exchange import Exchange, Redaction, matches
+from cbspec_conformance.record.transcript import End, Ended, Message, Opened, Transcript
+from cbspec_conformance.tap.rows import (
+    HowEnded,
+    Row,
+    Side,
+    TapEnded,
+    TapFrame,
+    TapHalf,
+    TapHead,
+    TapMessage,
+    TapNotSecured,
+    TapOpened,
+    TapSecured,
+    TapUnreachable,
+    TextFacts,
+    TokenFacts,
+)
+
+_SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
+_ABOUT_TUNNELS: Final = (
+    "invalid_tunnel_info", "tenant_limit_exceeded", "buffer_pool_exhausted", "data_transfer_failed",
+)  # fmt: skip
+_MOST_EARLY: Final = 16
+_ENDS: Final = {
+    HowEnded.CLOSE_NOTIFY: End.CLOSE_NOTIFY,
+    HowEnded.FIN: End.EOF,
+    HowEnded.RESET: End.RESET,
+    HowEnded.ALERT: End.TLS_ALERT,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A request (None: the answers came unasked) and its answers so far.
+
+    `facts` and `leaks` belong to the request and to the answers; `early` names the requests before it that had no
+    answer when it was sent.
+    """
+
+    request: Message | None
+    facts: TextFacts
+    answers: list[Message] = field(default_factory=list)
+    leaks: list[bool] = field(default_factory=list)
+    early: list[Asked] = field(default_factory=list)
+
+    @property
+    def type(self) -> str:
+        """The type of the request."""
+        return self.request.type if self.request is not None else ""
+
+    def exchange(self, tenant: str, ended: Ended | None, waited: float = 0.0) -> Exchange:
+        """Return the exchange, for the judgements of the suite; `tenant` is that of the connection's token."""
+        auth = self.facts.auth
+        leaking = tuple(number for number, leaks in enumerate(self.leaks) if leaks)
+        nameless = auth is not None and not auth.named
+        return Exchange(
+            self.request,
+            tuple(self.answers),
+            ended=ended,
+            tenant=tenant,
+            waited=waited,
+            redaction=Redaction(leaking, nameless),
+        )
+
+
+@dataclass(slots=True)
+class TappedConnection:
+    """Everything that was seen of one connection.
+
+    `exchanges` are in the order of their requests. `frames` and `heads` are by side; `ended` are the ends, in order;
+    `swapped` are requests that were answered before earlier ones.
+    """
+
+    number: int
+    opened: TapOpened
+    secured: dict[Side, TapSecured] = field(default_factory=dict)
+    not_secured: dict[Side, TapNotSecured] = field(default_factory=dict)
+    unreachable: TapUnreachable | None = None
+    messages: list[tuple[TapMessage, Message]] = field(default_factory=list)
+    exchanges: list[Asked] = field(default_factory=list)
+    heads: dict[Side, TapHead] = field(default_factory=dict)
+    frames: dict[Side, list[TapFrame]] = field(default_factory=lambda: {side: [] for side in Side})
+    halves: dict[Side, TapHalf] = field(default_factory=dict)
+    ended: list[TapEnded] = field(default_factory=list)
+    swapped: list[Asked] = field(default_factory=list)
+    last: float = 0.0
+    _open: list[Asked] = field(default_factory=list)
+
+    @property
+    def transport(self) -> str:
+        """The transport that the client chose."""
+        return "websocket" if Side.CLIENT in self.heads else "tcp"
+
+    @property
+    def unanswered(self) -> list[Asked]:
+        """The requests without an answer."""
+        return list(self._open)
+
+    @property
+    def client(self) -> str:
+        """The host of the client."""
+        return self.opened.address.rpartition(":")[0]
+
+    @property
+    def tokens(self) -> list[TokenFacts]:
+        """The facts of the tokens that the client sent."""
+        return [asked.facts.auth for asked in self.exchanges if asked.facts.auth is not None]
+
+    def end_by(self, side: Side) -> Ended | None:
+        """Return how a side ended its half, if it did."""
+        row = next((row for row in self.ended if row.side is side), None)
+        return None if row is None else Ended(row.at, self.number, _ENDS[row.how], "")
+
+    def records(self) -> Transcript:
+        """Return the records that explain a finding."""
+        tls = self.secured.get(Side.RELAY)
+        version, cipher = (tls.version, tls.cipher) if tls is not None else ("", "")
+        opened = Opened(self.opened.at, self.number, "the relay", self.opened.address, self.transport, version, cipher)
+        ended = self.end_by(Side.RELAY)
+        return Transcript(records=[opened, *(message for _, message in self.messages), *([ended] if ended else [])])
+
+    def add(self, row: TapMessage) -> None:
+        """Add a message."""
+        message = row.message()
+        self.messages.append((row, message))
+        if row.side is Side.CLIENT:
+            asked = Asked(message, row.facts, early=self._open[:_MOST_EARLY])
+            self.exchanges.append(asked)
+            self._open.append(asked)
+        else:
+            asked = self._asked(message)
+            asked.answers.append(message)
+            asked.leaks.append(row.facts.leaks)
+
+    def _asked(self, message: Message) -> Asked:
+        """Return the exchange of an answer, which is a new one if it came unasked."""
+        last = next((each for each in reversed(self.exchanges) if each not in self._open), None)
+        found = next((each for each in self._open if _is_answer(each, message)), None)
+        if found is None and last is not None and self._continues(last, message):
+            return last
+        if found is None and self._open:
+            found = self._refused(message) if message.type == "error" else self._open[0]
+        if found is not None:
+            if found is not self._open[0] and message.type != "error":
+                self.swapped.append(found)
+            self._open.remove(found)
+            return found
+        self.exchanges.append(Asked(None, TextFacts()))
+        return self.exchanges[-1]
+
+    def _refused(self, message: Message) -> Asked:
+        if message.member("code") in _ABOUT_TUNNELS:
+            return next((each for each in self._open if each.type == "tunnel_info"), self._open[0])
+        return self._open[0]
+
+    def _continues(self, last: Asked, message: Message) -> bool:
+        """Whether a message is a further answer to the last exchange that has one."""
+        if last.request is None:
+            return False
+        if message.decoded.requirement:
+            return not self._open and any(each.decoded.requirement for each in last.answers)
+        if message.type == "error":
+            same = any(each.type == "error" and each.value == message.value for each in last.answers)
+            return same and not self._open
+        if _is_answer(last, message):
+            return True
+        return not self._open and message.type in _SUCCESSES
+
+
+def _is_answer(asked: Asked, message: Message) -> bool:
+    return asked.request is not None and matches(asked.request, message)
+
+
+def connections_of(rows: Iterable[Row]) -> list[TappedConnection]:
+    """Return the connections in rows, in their order."""
+    found: dict[int, TappedConnection] = {}
+    for row in rows:
+        if isinstance(row, TapOpened):
+            found[row.connection] = TappedConnection(row.connection, row)
+        number = getattr(row, "connection", 0)
+        if number in found:
+            _take(found[number], row)
+            found[number].last = getattr(row, "at", 0.0)
+    return list(found.values())
+
+
+def _take(connection: TappedConnection, row: Row) -> None:
+    match row:
+        case TapMessage():
+            connection.add(row)
+        case TapSecured():
+            connection.secured[row.side] = row
+        case TapNotSecured():
+            connection.not_secured[row.side] = row
+        case TapUnreachable():
+            connection.unreachable = row
+        case TapHead():
+            connection.heads[row.side] = row
+        case TapFrame():
+            connection.frames[row.side].append(row)
+        case TapHalf():
+            connection.halves[row.side] = row
+        case TapEnded():
+            connection.ended.append(row)
