@@ -163,7 +163,9 @@ def _announce(server: TapServer, target: Target, ca_file: Path, args: argparse.N
 def _context(args: argparse.Namespace) -> ssl.SSLContext:
     """Return the context towards the relay. Raises CommandError."""
     named = args.ca or ("development" if is_loopback(args.target.host) else "system")
-    trust: Path | Trust = {"system": Trust.SYSTEM, "development": development_ca_file()}.get(named, Path(named))
+    trust: Path | Trust = Trust.SYSTEM if named == "system" else Path(named)
+    if named == "development":
+        trust = development_ca_file()
     try:
         context = client_context(Trust.ANY if args.insecure else trust)
     except (OSError, ssl.SSLError) as error:
@@ -201,7 +203,7 @@ def _file(transcript: Path | None) -> Iterator[tuple[IO[bytes], Path]]:
             yield file, transcript
         return
     with tempfile.NamedTemporaryFile(prefix="cbspec-tap-") as temporary:
-        yield temporary, Path(temporary.name)  # type: ignore[misc] # a wrapper with the same methods
+        yield temporary, Path(temporary.name)
 
 
 def _endpoint(text: str) -> Endpoint:

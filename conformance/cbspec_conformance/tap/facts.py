@@ -142,7 +142,7 @@ def token_facts(token: str, number: int) -> TokenFacts:
         "jwt",
         tenant if isinstance(tenant, str) and len(tenant) <= _LONGEST_NAME else None,
         bool(claims.get("sub")),
-        str(headers.get("alg"))[:16],
+        str(headers.get("alg", "none"))[:16],
         _number(claims.get("exp")),
         _number(claims.get("nbf")),
     )

@@ -27,9 +27,17 @@ from cbspec_conformance.tap.rows import (
 )
 
 _SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
-_ABOUT_TUNNELS: Final = (
-    "invalid_tunnel_info", "tenant_limit_exceeded", "buffer_pool_exhausted", "data_transfer_failed",
-)  # fmt: skip
+_ABOUT: Final = {
+    "invalid_tunnel_info": ("tunnel_info",),
+    "buffer_pool_exhausted": ("tunnel_info",),
+    "data_transfer_failed": ("tunnel_info",),
+    "tenant_limit_exceeded": ("tunnel_info", "auth"),
+    "tenant_not_found": ("tunnel_info", "auth"),
+    "ip_not_allowed": ("tunnel_info", "auth"),
+    "invalid_token": ("auth", "tunnel_info"),
+}
+"""The types of requests that draw a code."""
+
 _MOST_EARLY: Final = 16
 _ENDS: Final = {
     HowEnded.CLOSE_NOTIFY: End.CLOSE_NOTIFY,
@@ -44,7 +52,8 @@ class Asked:
     """A request (None: the answers came unasked) and its answers so far.
 
     `facts` and `leaks` belong to the request and to the answers; `early` names the requests before it that had no
-    answer when it was sent.
+    answer when it was sent. `doubtful` says that the first answer may be that to another request, and `passed_over`
+    that a later request was answered first.
     """
 
     request: Message | None
@@ -52,6 +61,8 @@ class Asked:
     answers: list[Message] = field(default_factory=list)
     leaks: list[bool] = field(default_factory=list)
     early: list[Asked] = field(default_factory=list)
+    doubtful: bool = False
+    passed_over: bool = False
 
     @property
     def type(self) -> str:
@@ -145,12 +156,15 @@ class TappedConnection:
     def _asked(self, message: Message) -> Asked:
         """Return the exchange of an answer, which is a new one if it came unasked."""
         last = next((each for each in reversed(self.exchanges) if each not in self._open), None)
-        found = next((each for each in self._open if _is_answer(each, message)), None)
+        found = self._by_type(message)
         if found is None and last is not None and self._continues(last, message):
             return last
         if found is None and self._open:
-            found = self._refused(message) if message.type == "error" else self._open[0]
+            found = self._by_code(message)
+            found.doubtful = len(self._open) > 1
         if found is not None:
+            for each in self._open[: self._open.index(found)]:
+                each.passed_over = True
             if found is not self._open[0] and message.type != "error":
                 self.swapped.append(found)
             self._open.remove(found)
@@ -158,10 +172,17 @@ class TappedConnection:
         self.exchanges.append(Asked(None, TextFacts()))
         return self.exchanges[-1]
 
-    def _refused(self, message: Message) -> Asked:
-        if message.member("code") in _ABOUT_TUNNELS:
-            return next((each for each in self._open if each.type == "tunnel_info"), self._open[0])
-        return self._open[0]
+    def _by_type(self, message: Message) -> Asked | None:
+        """Return the open request that a success answers: of heartbeats, which are all alike, the last."""
+        found = [each for each in self._open if _is_answer(each, message)]
+        return (found[-1] if message.type == "heartbeat_response" else found[0]) if found else None
+
+    def _by_code(self, message: Message) -> Asked:
+        """Return the open request that another message answers, by its code, and by those that were passed over."""
+        waiting = [each for each in self._open if not each.passed_over] or self._open
+        code = message.member("code") if message.type == "error" else ""
+        about = _ABOUT.get(code, ()) if isinstance(code, str) else ()
+        return next((each for each in waiting if each.type in about), waiting[0])
 
     def _continues(self, last: Asked, message: Message) -> bool:
         """Whether a message is a further answer to the last exchange that has one."""

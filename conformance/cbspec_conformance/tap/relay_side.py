@@ -43,8 +43,8 @@ OBSERVABLE: Final = (
     "CB-TUN-001", "CB-TUN-002", "CB-TUN-003", "CB-TUN-004", "CB-TUN-005", "CB-TUN-006", "CB-TUN-007", "CB-TUN-008",
     "CB-TUN-009", "CB-TUN-010", "CB-TUN-011", "CB-TUN-012", "CB-TUN-013",
     "CB-HBT-001", "CB-ERR-001", "CB-ERR-002", "CB-ERR-003", "CB-ERR-004", "CB-UNK-001", "CB-UNK-002", "CB-UNK-003",
-    "CB-MSG-001", "CB-MSG-002", "CB-MSG-003", "CB-MSG-004", "CB-MSG-005", "CB-MSG-006", "CB-MSG-011", "CB-CMP-001",
-    "CB-CMP-002", "CB-CMP-003", "CB-TLS-001", "CB-TEN-001", "CB-TEN-005", "CB-TEN-006", "CB-TEN-007",
+    "CB-MSG-001", "CB-MSG-002", "CB-MSG-003", "CB-MSG-004", "CB-MSG-005", "CB-MSG-006", "CB-MSG-007", "CB-MSG-011",
+    "CB-CMP-001", "CB-CMP-002", "CB-CMP-003", "CB-TLS-001", "CB-TEN-001", "CB-TEN-005", "CB-TEN-006", "CB-TEN-007",
     "CB-WSK-001", "CB-WSK-002", "CB-WSK-004", "CB-WSK-005", "CB-WSK-007", "CB-WSK-008",
 )  # fmt: skip
 """The requirements on relays that traffic alone can show, to be satisfied or broken."""
@@ -61,14 +61,19 @@ _BY_TYPE: Final = {
 
 @dataclass(slots=True)
 class _Knowledge:
-    """What an earlier part of a connection showed. `served` are types of requests that the relay accepted anywhere."""
+    """What an earlier part of a connection showed. `served` are types of requests that the relay accepted anywhere.
+
+    `refused`: an auth was refused by an error. `unclear`: another one was neither accepted nor refused in due form.
+    """
 
     served: set[str]
     tenancy: bool = False
     greeted: bool = False
+    said_hello: bool = False
     token: TokenFacts | None = None
     authenticated: bool = False
     refused: bool = False
+    unclear: bool = False
 
 
 @dataclass(slots=True)
@@ -135,37 +140,42 @@ class RelayJudge:
     # ------------------------------------------------------------------ messages
 
     def _connection(self, connection: TappedConnection, knowledge: _Knowledge) -> None:
+        own: list[tuple[Breach, Asked]] = []
+        surplus = False
         for asked in connection.exchanges:
-            self._exchange(connection, asked, knowledge)
+            broken = self._invariants(connection, asked, knowledge)
+            surplus = surplus or "CB-MSG-004" in broken
+            answer = _answer(asked)
+            if asked.request is not None and answer is not None and not (asked.request.cut or asked.doubtful):
+                breach, shown = self._expectation(asked, asked.request, answer, knowledge)
+                if breach is None and shown:
+                    self._passed(shown, case=f"connection {connection.number}")
+                elif breach is not None and not broken:
+                    own.append((breach, asked))
+            _learn(asked, answer, knowledge)
+        if surplus:
+            return  # a second answer may have been taken for that to the next request
+        for breach, asked in own:
+            self._broken(breach, connection, asked)
         for asked in connection.swapped:
             if any(each.answers and _is_served(each) for each in asked.early):
-                self._broken(
-                    Breach("CB-MSG-011", "answers in the order of the requests", f"{asked.type} answered first"),
-                    connection,
-                    asked,
-                )
+                expected = "answers in the order of the requests"
+                self._broken(Breach("CB-MSG-011", expected, f"{asked.type} answered first"), connection, asked)
 
-    def _exchange(self, connection: TappedConnection, asked: Asked, knowledge: _Knowledge) -> None:
+    def _invariants(self, connection: TappedConnection, asked: Asked, knowledge: _Knowledge) -> set[str]:
+        """Check the invariants of one exchange; return the requirements that it breaks."""
         auth = asked.facts.auth
         before = knowledge.token.tenant if knowledge.token is not None and knowledge.authenticated else None
         tenant = (auth.tenant if auth is not None else before) or ""
-        broken = False
+        broken = set[str]()
         if not any(message.cut for message in asked.answers):
-            exchange = asked.exchange(tenant, connection.end_by(Side.RELAY))
-            for breach in check(exchange):
-                broken = True
+            for breach in check(asked.exchange(tenant, connection.end_by(Side.RELAY))):
+                broken.add(breach.requirement)
                 self._broken(breach, connection, asked)
-        case = f"connection {connection.number}"
         if asked.answers:
-            self._passed(*_ALWAYS, *(id_ for each in asked.answers for id_ in _BY_TYPE.get(each.type, ())), case=case)
-        answer = _answer(asked)
-        if asked.request is not None and answer is not None and not asked.request.cut:
-            breach, shown = self._expectation(asked, asked.request, answer, knowledge)
-            if breach is not None and not broken:
-                self._broken(breach, connection, asked)
-            elif breach is None and shown:
-                self._passed(shown, case=case)
-        _learn(asked, answer, knowledge)
+            shown = (id_ for each in asked.answers for id_ in _BY_TYPE.get(each.type, ()))
+            self._passed(*_ALWAYS, *shown, case=f"connection {connection.number}")
+        return broken
 
     def _expectation(
         self, asked: Asked, request: Message, answer: Message, knowledge: _Knowledge
@@ -186,18 +196,21 @@ class RelayJudge:
         """Judge a valid message that the relay must refuse for what was before it, or return None."""
         auth = asked.facts.auth
         if request.type == "auth" and auth is not None and knowledge.greeted and not knowledge.authenticated:
-            requirement, codes = self._bad_token(auth, request.at, knowledge), _INVALID
+            requirement = self._bad_token(auth, request.at, knowledge)
+            codes: tuple[str, ...] = _INVALID
             if requirement == "CB-TEN-001":
                 codes = (*_INVALID, "tenant_not_found")
             if requirement:
                 return _refusal(requirement, "an invalid token", answer, codes, knowledge, "auth")
         if request.type == "tunnel_info" and not knowledge.authenticated:
+            if knowledge.unclear:
+                return None, ""
             if not is_success(answer):
                 wrong = _refusal("CB-TUN-004", "a tunnel_info before auth", answer, _INVALID, knowledge)
                 return wrong if not knowledge.refused else (None, "")
             requirement = "CB-AUT-016" if knowledge.refused else "CB-TUN-003"
             return _accepted(requirement, "a tunnel_info without an accepted auth", answer), requirement
-        if not knowledge.greeted and request.type in ("auth", "heartbeat"):
+        if not knowledge.said_hello and request.type in ("auth", "heartbeat"):
             return _accepted("CB-HEL-007", f"{named(request.type)} before hello", answer), "CB-HEL-007"
         if request.type == "tunnel_info" and knowledge.tenancy and knowledge.token is not None:
             own, sent = knowledge.token.tenant, request.member("tenant_id")
@@ -211,7 +224,7 @@ class RelayJudge:
         """Return the requirement by which a token must be refused, as far as the token itself says it."""
         now = self.header.epoch + at
         if token.form != "jwt":
-            return "CB-AUT-012"
+            return "CB-AUT-013" if token.form == "empty" else "CB-AUT-012"
         if token.algorithm.lower() == "none":
             return "CB-AUT-010"
         if token.expiry is not None and token.expiry <= now - _LEEWAY:
@@ -224,31 +237,43 @@ class RelayJudge:
 
     def _silence(self, connection: TappedConnection, answered: Sequence[float]) -> None:
         """Judge requests without an answer: others were answered after so long a time that it is no delay."""
-        until = min([row.at for row in connection.ended] + [connection.last])
         for asked in connection.unanswered[:_MOST_UNANSWERED]:
             request = asked.request
-            if request is None or isinstance(parse(request.value, Role.CLIENT), Violation) or request.decoded.fault:
+            if request is None:
                 continue
+            later = connection.exchanges[connection.exchanges.index(asked) + 1 :]
+            if any(each.doubtful for each in later):
+                continue  # one of their answers may be this request's
             since = request.at + self.header.patience
-            later = [
-                other
-                for other in connection.exchanges
-                if other.request is not None and other.request.at > request.at and other.answers
-            ]
-            alive = any(at >= since for at in answered)
-            if not (len(later) >= 2 or (alive and max(until, connection.last) >= since)):
-                continue
-            state = _state_at(connection, asked)
-            if (request.type == "heartbeat" and not state.authenticated) or (
-                request.type == "tunnel_info" and not state.authenticated
-            ):
+            overtaken = sum(bool(each.request is not None and each.answers) for each in later) >= 2
+            waited = connection.last >= since and any(at >= since for at in answered)
+            requirement, wanted = _owed(request, _state_at(connection, asked), connection.transport)
+            if not requirement or not (overtaken or waited):
                 continue
             seen = "no answer, although later requests were answered"
-            if len(later) < 2:
+            if not overtaken:
                 seen = f"no answer within {self.header.patience:g} s, while other connections were answered"
-            wanted = named(SUCCESS_TYPES[request.type])
-            breach = Breach(OWN_REQUIREMENT[request.type], f"{wanted}, or an error", seen)
-            self._broken(breach, connection, asked)
+            self._broken(Breach(requirement, wanted, seen), connection, asked)
+
+
+def _owed(request: Message, state: _Knowledge, transport: str) -> tuple[str, str]:
+    """Return the requirement by which a request must be answered, and the answers; "" if none is owed for sure."""
+    if request.decoded.fault:
+        # In a stream, the relay may wait for more of it.
+        return ("CB-MSG-007", "an error or a close") if transport == "websocket" else ("", "")
+    found = parse(request.value, Role.CLIENT)
+    if not state.said_hello and request.type != "hello":
+        return "CB-HEL-007", "an error or a close"
+    if state.unclear or (request.type not in ("hello", "auth") and not state.authenticated):
+        return "", ""
+    if isinstance(found, Violation):
+        is_open = found.requirement == "CB-MSG-005" or request.type.strip().lower() in SUCCESS_TYPES
+        owed = not is_open or request.type in SUCCESS_TYPES
+        return (found.requirement, f"an error with code {found.code}") if owed else ("", "")
+    again = (request.type == "hello" and state.said_hello) or (request.type == "auth" and state.authenticated)
+    if again or request.type not in OWN_REQUIREMENT:
+        return "", ""
+    return OWN_REQUIREMENT[request.type], f"{named(SUCCESS_TYPES[request.type])}, or an error"
 
 
 def _shown(connection: TappedConnection, asked: Asked | None) -> str:
@@ -273,14 +298,16 @@ def _is_served(asked: Asked) -> bool:
 def _learn(asked: Asked, answer: Message | None, knowledge: _Knowledge) -> None:
     """Take note of the state of a connection after an exchange."""
     served = _is_served(asked)
+    knowledge.said_hello = knowledge.said_hello or asked.type == "hello"
     if asked.type == "hello" and served and answer is not None:
         features = answer.member("features")
         knowledge.greeted = True
         knowledge.tenancy = isinstance(features, list) and "multi_tenancy" in features
     elif asked.type == "auth" and served and not knowledge.authenticated:
         knowledge.authenticated, knowledge.token = True, asked.facts.auth
-    elif asked.type == "auth" and answer is not None and not served and not knowledge.authenticated:
-        knowledge.refused = answer.type == "error"
+    elif asked.type == "auth" and not served:
+        is_refusal = answer is not None and answer.type == "error" and not asked.doubtful
+        knowledge.refused, knowledge.unclear = is_refusal, knowledge.unclear or not is_refusal
 
 
 def _state_at(connection: TappedConnection, until: Asked) -> _Knowledge:
@@ -309,8 +336,12 @@ def _refusal(
     if is_success(answer):
         return _accepted(requirement, what, answer), requirement
     code = answer.member("code")
-    if answer.type != "error" or (control and control not in knowledge.served):
+    if control and control not in knowledge.served:
         return None, ""
+    if answer.type != "error":
+        refused_by_status = bool(codes) and answer.type == SUCCESS_TYPES.get(control)
+        expected = f"an error with code {' or '.join(codes)} for {what}"
+        return (Breach(requirement, expected, describe(answer)), requirement) if refused_by_status else (None, "")
     if code in codes or not codes:
         return None, requirement
     if code in _EXCUSES or not _is_listed(code):

@@ -34,7 +34,7 @@ class TapServer:
         file: IO[bytes],
         *,
         patience: float = 5.0,
-        follow: Callable[[Row], None] = bool,
+        follow: Callable[[Row], object] = bool,
     ) -> None:
         family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
         self._sock = socket.create_server(place, family=family, backlog=_BACKLOG)

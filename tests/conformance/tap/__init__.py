@@ -1,0 +1,1 @@
+"""The tap: its rows, its verdicts, and its edge."""

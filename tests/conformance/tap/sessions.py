@@ -1,0 +1,148 @@
+"""What clients send through the tap in tests: valid requests, and each kind of invalid one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cbspec.tokens.jws import CompactJws, dump
+from tests.conformance.tap.tapping import Tapped
+from tests.support import messages
+from tests.support.client import RawClient, frame
+from tests.support.messages import BEAT, Body, auth, line, tunnel
+
+HELLO: Body = {
+    "type": "hello",
+    "version": "1.0",
+    "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"],
+}
+Script = Callable[[Tapped, str], object]
+"""What a client does on a transport."""
+
+_DAY = 86_400
+
+
+def ask(client: RawClient, body: object, *more: object, answers: int = 1) -> list[Body]:
+    """Send messages in one write, and return as many answers, fewer after the end of the connection."""
+    texts = [each if isinstance(each, bytes) else line(each) for each in (body, *more)]
+    with contextlib.suppress(OSError):
+        client.write(b"".join(text if client.transport == "tcp" else frame(text.rstrip(b"\n")) for text in texts))
+    found = []
+    for text in client.texts(answers):
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(text))
+    return found
+
+
+def enter(client: RawClient, **claims: object) -> None:
+    """Send hello and auth."""
+    ask(client, HELLO)
+    ask(client, auth(**claims))
+
+
+def session(tap: Tapped, transport: str) -> None:
+    """Send a valid session, with two tunnels and some heartbeats."""
+    with tap.client(transport) as client:
+        enter(client)
+        for name in ("one", 'Two "é" <b> longer than sixteen'):
+            ask(client, tunnel(name))
+            ask(client, BEAT)
+        ask(client, BEAT)
+
+
+def sessions(tap: Tapped, transport: str) -> None:
+    """Send two valid sessions, the second for another tenant and with fewer features."""
+    session(tap, transport)
+    with tap.client(transport) as client:
+        ask(client, {**HELLO, "features": ["tls", "heartbeat", "tunnel_info"]})
+        ask(client, auth("tenant-002"))
+        ask(client, tunnel("two", "tenant-002"))
+
+
+def requests(tap: Tapped, transport: str) -> None:
+    """Send each kind of invalid request, after valid ones of the same types."""
+    with tap.client(transport) as client:
+        enter(client)
+        ask(client, tunnel("one"))
+        ask(client, BEAT)
+        for body in INVALID:
+            ask(client, body)
+            ask(client, BEAT)
+
+
+def tokens(tap: Tapped, transport: str) -> None:
+    """Send tokens that no relay may accept, and a tunnel_info after each."""
+    session(tap, transport)
+    for token in bad_tokens():
+        with tap.client(transport) as client:
+            ask(client, HELLO)
+            ask(client, {"type": "auth", **token})
+            ask(client, tunnel("after a refusal"))
+
+
+def openings(tap: Tapped, transport: str) -> None:
+    """Send each kind of wrong first message, and then a session."""
+    session(tap, transport)
+    for first in (*BAD_HELLOS, auth(), BEAT):
+        with tap.client(transport) as client:
+            ask(client, first)
+            enter(client)
+    with tap.client(transport) as client:
+        ask(client, HELLO)
+        ask(client, tunnel("early"))
+
+
+def unanswered(*bodies: object, after: bool = True) -> Script:
+    """Return a script that sends messages of which the first draws no answer, and the others do, all at once."""
+
+    def run(tap: Tapped, transport: str) -> None:
+        with tap.client(transport) as client:
+            if after:
+                enter(client)
+            ask(client, *bodies, answers=len(bodies) - 1)
+
+    return run
+
+
+BAD_HELLOS: tuple[Body, ...] = (
+    *({**HELLO, "version": value} for value in (1.0, None, [], "2.0")),
+    *({**HELLO, "features": value} for value in ("tls", None, {}, ["tls", 1], [], ["tls", "heartbeat", "tunnel_info"])),
+    {"type": "hello", "features": ["tls"]},
+    {"type": "hello", "version": "1.0"},
+)
+"""A hello with another version, and one with fewer features, are valid."""
+
+INVALID: tuple[Any, ...] = (
+    *(tunnel("a", local_port=value) for value in (..., "3389", -1, 65_536, 0, True, 1.5)),
+    *(tunnel("a", remote_host=value) for value in (..., 7, " ", None)),
+    *(tunnel("a", remote_port=value) for value in (..., "3389", 0, 65_536, 1.5)),
+    *(tunnel("a", tunnel_id=value) for value in (..., "", {})),
+    *(tunnel("a", tenant_id=value) for value in (..., "", "tenant-002")),
+    *({"type": name} for name in ("status", "ping", "heartbeats", " heartbeat")),
+    {"type": "hello_response", "version": "1.0", "features": []},
+    {"version": "1.0"},
+    b'{"type": "heartbeat",}\n',
+    b"{'type': 'heartbeat'}\n",
+    b'{"type": "heartbeat", "note": "\xe9"}\n',
+)
+
+
+def bad_tokens() -> list[dict[str, Any]]:
+    """Return the member `token`, or none, with tokens that no relay may accept."""
+    now = int(time.time())
+    unsigned = CompactJws(dump({"alg": "none"}), dump({"sub": "u", "tenant_id": "tenant-001", "exp": now + _DAY}), b"")
+    valid_token = messages.token()
+    tokens: list[Any] = [
+        *(messages.token(exp=time_) for time_ in (now - _DAY, 0, -1)),
+        messages.token(nbf=now + _DAY),
+        messages.token(None),
+        str(unsigned),
+        "no token",
+        "",
+        None,
+        [valid_token],
+    ]
+    return [{}, *({"token": token} for token in tokens)]
