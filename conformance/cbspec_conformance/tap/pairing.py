@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from cbspec.protocol.messages import Role, Violation, parse
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.record.exchange import Exchange, Redaction, matches
 from cbspec_conformance.record.transcript import End, Ended, Message, Opened, Transcript
@@ -94,6 +95,7 @@ class TappedConnection:
 
     number: int
     opened: TapOpened
+    patience: float = 5.0
     secured: dict[Side, TapSecured] = field(default_factory=dict)
     not_secured: dict[Side, TapNotSecured] = field(default_factory=dict)
     unreachable: TapUnreachable | None = None
@@ -173,16 +175,20 @@ class TappedConnection:
         return self.exchanges[-1]
 
     def _by_type(self, message: Message) -> Asked | None:
-        """Return the open request that a success answers: of heartbeats, which are all alike, the last."""
+        """Return the first open request that a success answers, of those that don't wait for long."""
         found = [each for each in self._open if _is_answer(each, message)]
-        return (found[-1] if message.type == "heartbeat_response" else found[0]) if found else None
+        return next((each for each in found if self._is_fresh(each, message)), found[0] if found else None)
 
     def _by_code(self, message: Message) -> Asked:
         """Return the open request that another message answers, by its code, and by those that were passed over."""
-        waiting = [each for each in self._open if not each.passed_over] or self._open
+        waiting = [each for each in self._open if not each.passed_over and self._is_fresh(each, message)] or self._open
         code = message.member("code") if message.type == "error" else ""
         about = _ABOUT.get(code, ()) if isinstance(code, str) else ()
         return next((each for each in waiting if each.type in about), waiting[0])
+
+    def _is_fresh(self, asked: Asked, message: Message) -> bool:
+        """Whether a request doesn't wait for so long that its answer seems to be lost."""
+        return asked.request is not None and message.at - asked.request.at < self.patience
 
     def _continues(self, last: Asked, message: Message) -> bool:
         """Whether a message is a further answer to the last exchange that has one."""
@@ -194,7 +200,7 @@ class TappedConnection:
             same = any(each.type == "error" and each.value == message.value for each in last.answers)
             return same and not self._open
         if _is_answer(last, message):
-            return True
+            return not self._open or _is_valid(self._open[0])
         return not self._open and message.type in _SUCCESSES
 
 
@@ -202,12 +208,22 @@ def _is_answer(asked: Asked, message: Message) -> bool:
     return asked.request is not None and matches(asked.request, message)
 
 
-def connections_of(rows: Iterable[Row]) -> list[TappedConnection]:
-    """Return the connections in rows, in their order."""
+def _is_valid(asked: Asked) -> bool:
+    """Whether a request is a valid one, which draws no success answer of another type."""
+    request = asked.request
+    return (
+        request is not None
+        and not request.decoded.fault
+        and not isinstance(parse(request.value, Role.CLIENT), Violation)
+    )
+
+
+def connections_of(rows: Iterable[Row], patience: float = 5.0) -> list[TappedConnection]:
+    """Return the connections in rows, in their order; an answer that takes longer than `patience` seems to be lost."""
     found: dict[int, TappedConnection] = {}
     for row in rows:
         if isinstance(row, TapOpened):
-            found[row.connection] = TappedConnection(row.connection, row)
+            found[row.connection] = TappedConnection(row.connection, row, patience)
         number = getattr(row, "connection", 0)
         if number in found:
             _take(found[number], row)

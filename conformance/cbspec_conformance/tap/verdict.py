@@ -55,7 +55,7 @@ def judge_file(file: Path, *, fail_on_should: bool = False) -> TapVerdict:
 
 def judge_rows(header: TapHeader, rows: Iterable[Row], *, fail_on_should: bool = False) -> TapVerdict:
     """Return the verdicts from rows."""
-    connections = connections_of(rows)
+    connections = connections_of(rows, header.patience)
     relay = of_a_run(RelayJudge(header).judge(connections))
     clients = ClientJudge().judge(connections)
     transports = ", ".join(sorted({each.transport for each in connections if each.messages})) or "no traffic"

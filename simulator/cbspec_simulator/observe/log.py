@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 import structlog
 
 from cbspec.redact import redact, redact_message
+from cbspec_simulator.observe.lint import remarks
 from cbspec_simulator.relay.events import (
     Accepted,
     Answered,
@@ -47,7 +48,7 @@ _NOBODY: Final = ("", "")
 
 
 def log_event(event: Event) -> None:
-    """Log an event: connections, errors, strikes of faults and controls at level info, all others at level debug."""
+    """Log an event: connections, errors, remarks, strikes and controls at level info, all others at level debug."""
     if not log.isEnabledFor(logging.INFO):
         return
     match event:
@@ -56,6 +57,8 @@ def log_event(event: Event) -> None:
         case MessageReceived(connection, name, text):
             who = connection.number, connection.acts_for
             _line(logging.DEBUG, "request", *who, type=name, text=redact_message(text))
+            for remark in remarks(text, redact(connection.acts_for[0])):
+                _line(logging.INFO, "remark", *who, type=name, text=remark)
         case Answered(connection, body, texts, _, more):
             refused = body.get("type") == "error"
             values: dict[str, object] = {name: str(body.get(name)) for name in ("type", "code")[: 1 + refused]}

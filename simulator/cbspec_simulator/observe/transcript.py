@@ -15,6 +15,7 @@ from cbspec.redact import LONGEST, redact, redact_message
 from cbspec.tokens.jws import claimed
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.state import Address, ConnectionState
+from cbspec_simulator.observe.lint import remarks
 from cbspec_simulator.relay.events import (
     Accepted,
     Answered,
@@ -40,6 +41,7 @@ REMEMBERED: Final = 10_000
 """The number of entries in memory."""
 
 _MESSAGES: Final = ("request", "answer", "sent", "unread")
+_LINTED: Final = ("request", "unread")
 _AROUND: Final = (1, 2, 4, 10)  # bytes around a text: a line feed, or a frame's header (RFC 6455, 5.2)
 _KEPT: Final = 64 * 1024  # bytes of an answer that are compared
 _NOBODY: Final = ("", "")
@@ -49,7 +51,8 @@ _NOBODY: Final = ("", "")
 class TranscriptEntry:
     """One event of a connection, or a control.
 
-    `time` is in seconds since the epoch, by the simulator's clock. `connection` is 0 for a control. By `event`:
+    `time` is in seconds since the epoch, by the simulator's clock. `connection` is 0 for a control. `remarks` say how a
+    client's message differs from the specification. By `event`:
 
     - accepted: a TCP connection.
     - secured: TLS; `type` is the version, `text` has the cipher and what the client offers.
@@ -79,6 +82,7 @@ class TranscriptEntry:
     text: str
     by: str = ""
     of: int = 0
+    remarks: tuple[str, ...] = ()
 
     @property
     def message(self) -> dict[str, Any]:
@@ -96,7 +100,7 @@ class TranscriptEntry:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Return the entry in a JSON object; raises TypeError if it is not one."""
-        return cls(**data)
+        return cls(**{**data, "remarks": tuple(data.get("remarks", ()))})
 
 
 # An entry before it is read: number, time, connection, transport and address, tenant and subject (or the token that
@@ -143,7 +147,8 @@ def _entry(note: _Note) -> TranscriptEntry:
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
     tenant, subject = map(redact, acts_for)
     where = connection, transport, str(address)
-    return TranscriptEntry(number, round(when, 6), *where, tenant, subject, event, type_, shown, by, of)
+    noted = remarks(text, tenant) if event in _LINTED and isinstance(text, bytes) else ()
+    return TranscriptEntry(number, round(when, 6), *where, tenant, subject, event, type_, shown, by, of, noted)
 
 
 class RelayTranscript:
@@ -355,6 +360,8 @@ def lines(entries: Iterable[TranscriptEntry]) -> Iterator[str]:
         number = f"#{entry.connection:<4}" if entry.connection else "     "
         text = text.replace("\r", "\\r").replace("\n", "\\n")
         yield f"{entry.time - began:9.3f} {number} {who or '-':<20} {arrow} {text}"
+        for remark in entry.remarks:
+            yield f"{'':9} {number} {'':20} ?? {remark}"
 
 
 def _line(entry: TranscriptEntry, times: Mapping[int, float]) -> tuple[str, str]:

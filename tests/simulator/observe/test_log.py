@@ -80,3 +80,15 @@ def test_exceptions_are_logged_with_a_traceback() -> None:
     line = json.loads(stream.getvalue())
     assert line["event"] == "a connection failed"
     assert "ValueError: invalid literal" in line["exception"]
+
+
+def test_a_remark_about_a_message_is_logged() -> None:
+    stream = io.StringIO()
+    configure("info", "json", stream)
+    memory = MemoryRelay()
+    memory.relay.tell.add(log_event)
+    memory.client().send({**HELLO, "version": "2.0"})
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["connection"], line["text"][:13]) for line in found if line["event"] == "remark"] == [
+        (1, 'version "2.0"')
+    ]

@@ -523,8 +523,10 @@ function row(entry) {
   const place = control ? 0 : lanes.findIndex((lane) => lane.number === entry.connection);
   // The head of a lane shows the transport.
   if (place < 0 || entry.event === "connected" || (beat && !$("heartbeats").checked)) return null;
-  const [name, more] = SHOWN[entry.event](entry);
-  const wrong = entry.event === "not_secured" || (entry.event === "answer" && (entry.type === "error" || more === "not JSON"));
+  const [name, what] = SHOWN[entry.event](entry);
+  const more = [what, ...entry.remarks].filter(Boolean).join(" · ");
+  const wrong = entry.event === "not_secured" || (entry.event === "answer" && (entry.type === "error" || what === "not JSON")) ||
+    entry.remarks.length > 0;
   const button = make("button", { type: "button", tabindex: -1, class: `arrow ${entry.event} ${wrong ? "wrong" : ""}`,
     "aria-label": `${moment(entry.time)}, ${control ? "" : `connection ${entry.connection}, `}${WAYS[entry.event]}: ${name} ${more}`,
     onclick: () => showText(entry) },
@@ -554,7 +556,8 @@ function showText(entry) {
   const about = entry.connection ? `connection ${entry.connection}${who}` : "the whole relay";
   const answer = entries.find((each) => each.number === entry.of);
   const decided = answer ? `, decided at ${moment(answer.time)}` : "";
-  put($("detail-about"), `Entry ${entry.number}, ${when}, ${about}${decided}`);
+  const remarks = entry.remarks.map((remark) => `Remark: ${remark}`);
+  put($("detail-about"), [`Entry ${entry.number}, ${when}, ${about}${decided}`, ...remarks].join("\n"));
   put($("raw"), entry.text || [entry.type, entry.by && `by the ${entry.by}`, entry.address].filter(Boolean).join(" "));
   let read = "";
   try {
