@@ -24,9 +24,9 @@ from cbspec_conformance.client.excerpt import excerpt
 from cbspec_conformance.client.frames import ClientFrames, Frame
 from cbspec_conformance.client.habits import Habits
 from cbspec_conformance.client.incoming import ClientMessage, Incoming
-from cbspec_conformance.client.observed import Connection, Handshake, Observation
+from cbspec_conformance.client.observed import ClientConnection, Handshake, Observation
 from cbspec_conformance.client.rules.always import judge_always
-from cbspec_conformance.client.rules.case import Case
+from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.refused import NEVER_AGAIN
 from cbspec_conformance.client.rules.retries import has_no_end, not_growing
 from cbspec_conformance.client.situations import Kind, Situation
@@ -82,7 +82,7 @@ class ClientJudge:
             self._take(case, ())
         return self.findings
 
-    def _take(self, case: Case, left_out: Sequence[str]) -> None:
+    def _take(self, case: SituationCase, left_out: Sequence[str]) -> None:
         """Take the findings of a case that the tap can know, with what was seen."""
         shown = ""
         for finding in case.findings:
@@ -97,11 +97,11 @@ class ClientJudge:
             self.findings.append(finding if passed else replace(finding, exchange=shown, change=""))
 
 
-def _case(connection: TappedConnection, connections: Sequence[TappedConnection]) -> Case:
+def _case(connection: TappedConnection, connections: Sequence[TappedConnection]) -> SituationCase:
     numbers = f"connection {connection.number}" if len(connections) == 1 else f"the connections of {connection.client}"
     situation = Situation(numbers, "traffic between a client and a relay", Kind.OBSERVED, "")
     seen = Observation([_observed(each) for each in connections])
-    return Case(situation, ClientProfile(), Habits(), seen, connection.transport)
+    return SituationCase(situation, ClientProfile(), Habits(), seen, connection.transport)
 
 
 def _stand_in(connection: TappedConnection) -> str:
@@ -119,8 +119,8 @@ def _unknowable(connection: TappedConnection) -> tuple[str, ...]:
 # ---------------------------------------------------------------------- from rows to an observation
 
 
-def _observed(connection: TappedConnection) -> Connection:
-    seen = Connection(connection.number, connection.opened.at)
+def _observed(connection: TappedConnection) -> ClientConnection:
+    seen = ClientConnection(connection.number, connection.opened.at)
     secured, failed = connection.secured.get(Side.CLIENT), connection.not_secured.get(Side.CLIENT)
     if secured is not None:
         seen.handshake = Handshake(True, secured.version, secured.cipher, secured.server_name, secured.alpn)
@@ -170,7 +170,7 @@ def _message(row: TapMessage, message: Message) -> ClientMessage:
 # ---------------------------------------------------------------------- rules
 
 
-def _handshake(case: Case, connection: TappedConnection) -> None:
+def _handshake(case: SituationCase, connection: TappedConnection) -> None:
     secured, failed = connection.secured.get(Side.CLIENT), connection.not_secured.get(Side.CLIENT)
     if secured is not None and secured.version == "TLSv1.3":
         case.passed("CC-TLS-001")
@@ -179,7 +179,7 @@ def _handshake(case: Case, connection: TappedConnection) -> None:
         case.broken("CC-TLS-001", "a TLS 1.3 handshake", f"it offers {', '.join(failed.offered)} only")
 
 
-def _order(case: Case, connection: TappedConnection) -> None:
+def _order(case: SituationCase, connection: TappedConnection) -> None:
     """Judge whether each request waits for the answer to the one before it."""
     pipelined = [asked for asked in connection.exchanges if asked.request is not None and _is_early(asked)]
     if pipelined:
@@ -198,7 +198,7 @@ def _is_early(asked: Asked) -> bool:
     )
 
 
-def _reactions(case: Case, connection: TappedConnection) -> None:
+def _reactions(case: SituationCase, connection: TappedConnection) -> None:
     """Judge whether the client goes on after an answer that is no success."""
     for asked in connection.exchanges:
         if asked.request is None or asked.type not in _NEXT or not asked.answers:
@@ -259,7 +259,7 @@ def _failure(asked: Asked, answer: Message) -> tuple[str, str] | None:
     return None
 
 
-def _heartbeats(case: Case, connection: TappedConnection) -> None:
+def _heartbeats(case: SituationCase, connection: TappedConnection) -> None:
     beats = [row.at for row, message in connection.messages if row.side is Side.CLIENT and message.type == "heartbeat"]
     if not beats:
         return
@@ -299,7 +299,7 @@ def _refusals(connections: Sequence[TappedConnection]) -> Iterator[_Refusal]:
             yield _Refusal(asked.request.at, connection.number, str(code), same)
 
 
-def _retries(case: Case, connections: Sequence[TappedConnection]) -> None:
+def _retries(case: SituationCase, connections: Sequence[TappedConnection]) -> None:
     by_request = defaultdict[tuple[object, ...], list[_Refusal]](list)
     for refusal in sorted(_refusals(connections), key=lambda each: each.at):
         by_request[refusal.code, *refusal.same].append(refusal)
@@ -342,7 +342,7 @@ def _series(times: Sequence[float]) -> list[list[float]]:
     return found
 
 
-def _reconnections(case: Case, connections: Sequence[TappedConnection]) -> None:
+def _reconnections(case: SituationCase, connections: Sequence[TappedConnection]) -> None:
     """Judge the delays between connections that all fail because the relay is down."""
     failing: list[float] = []
     for connection in [*connections, None]:
@@ -360,7 +360,7 @@ def _reconnections(case: Case, connections: Sequence[TappedConnection]) -> None:
 # ---------------------------------------------------------------------- WebSocket
 
 
-def _websocket(case: Case, connection: TappedConnection) -> None:
+def _websocket(case: SituationCase, connection: TappedConnection) -> None:
     asked, head = connection.heads.get(Side.CLIENT), connection.heads.get(Side.RELAY)
     if asked is None or head is None:
         return
@@ -384,7 +384,7 @@ def _websocket(case: Case, connection: TappedConnection) -> None:
         case.broken("CC-WSK-008", "a close frame in answer to one", "none")
 
 
-def _after_bad_upgrade(case: Case, spoken: Sequence[TapMessage], at: float) -> None:
+def _after_bad_upgrade(case: SituationCase, spoken: Sequence[TapMessage], at: float) -> None:
     if any(row.at > at for row in spoken):
         case.broken("CC-WSK-003", "no message without a 101 with the right accept value", "sends a message")
     else:

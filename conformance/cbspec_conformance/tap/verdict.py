@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, REQUIREMENTS, Requirement, Subject
+from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, REQUIREMENTS, JudgedRole, Requirement
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run
@@ -60,7 +60,7 @@ def judge_rows(header: TapHeader, rows: Iterable[Row], *, fail_on_should: bool =
     clients = ClientJudge().judge(connections)
     transports = ", ".join(sorted({each.transport for each in connections if each.messages})) or "no traffic"
     addresses = sorted({each.client for each in connections}) or ["no client"]
-    shown = f"the client at {addresses[0]}" if len(addresses) == 1 else f"{len(addresses)} clients"
+    shown = f"The client at {addresses[0]}" if len(addresses) == 1 else f"The {len(addresses)} clients"
     seen = (
         f"{_count(connections)} in {connections[-1].last - connections[0].opened.at:.0f} s" if connections else "none"
     )
@@ -73,7 +73,7 @@ def judge_rows(header: TapHeader, rows: Iterable[Row], *, fail_on_should: bool =
             OF_RELAYS,
             relay,
             JudgedSubject(
-                Subject.RELAY,
+                JudgedRole.RELAY,
                 header.target,
                 f"The relay at {header.target} ({transports})",
                 transports,
@@ -87,7 +87,11 @@ def judge_rows(header: TapHeader, rows: Iterable[Row], *, fail_on_should: bool =
             OF_CLIENTS,
             clients,
             JudgedSubject(
-                Subject.CLIENT, shown, f"{shown[0].upper()}{shown[1:]} ({transports})", transports, notes=about_clients
+                JudgedRole.CLIENT,
+                shown,
+                f"{shown[0].upper()}{shown[1:]} ({transports})",
+                transports,
+                notes=about_clients,
             ),
             fail_on_should=fail_on_should,
         ),

@@ -179,10 +179,14 @@ def _features(body: Body) -> Iterator[str]:
 
 def _ports(body: Body) -> Iterator[str]:
     for name in ("local_port", "remote_port"):
-        value = body.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name in body and not (number and 1 <= value <= 65535 and value == int(value)):
-            yield f"{name} {_shown(value)}"
+        if name in body and not _is_port(body[name]):
+            yield f"{name} {_shown(body[name])}"
+
+
+def _is_port(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 1 <= value <= 65535 and value == int(value)
 
 
 def _texts(body: Body) -> Iterator[str]:

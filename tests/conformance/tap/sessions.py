@@ -107,27 +107,31 @@ def unanswered(*bodies: object, after: bool = True) -> Script:
     return run
 
 
-BAD_HELLOS: tuple[Body, ...] = (
-    *({**HELLO, "version": value} for value in (1.0, None, [], "2.0")),
-    *({**HELLO, "features": value} for value in ("tls", None, {}, ["tls", 1], [], ["tls", "heartbeat", "tunnel_info"])),
-    {"type": "hello", "features": ["tls"]},
-    {"type": "hello", "version": "1.0"},
-)
+def _with(body: Body, name: str, *values: Any) -> list[Body]:  # noqa: ANN401 - any JSON value
+    """Return copies of a message with another value of a member; `...` leaves it out."""
+    changed = [{**body, name: value} for value in values]
+    return [{member: value for member, value in each.items() if value is not ...} for each in changed]
+
+
+BAD_HELLOS = [
+    *_with(HELLO, "version", 1.0, None, [], ..., "2.0"),
+    *_with(HELLO, "features", "tls", None, {}, ["tls", 1], ..., [], ["tls", "heartbeat", "tunnel_info"]),
+]
 """A hello with another version, and one with fewer features, are valid."""
 
-INVALID: tuple[Any, ...] = (
-    *(tunnel("a", local_port=value) for value in (..., "3389", -1, 65_536, 0, True, 1.5)),
-    *(tunnel("a", remote_host=value) for value in (..., 7, " ", None)),
-    *(tunnel("a", remote_port=value) for value in (..., "3389", 0, 65_536, 1.5)),
-    *(tunnel("a", tunnel_id=value) for value in (..., "", {})),
-    *(tunnel("a", tenant_id=value) for value in (..., "", "tenant-002")),
-    *({"type": name} for name in ("status", "ping", "heartbeats", " heartbeat")),
+INVALID: list[Any] = [
+    *_with(tunnel("a"), "local_port", ..., "3389", -1, 65_536, 0, True, 1.5),
+    *_with(tunnel("a"), "remote_host", ..., 7, " ", None),
+    *_with(tunnel("a"), "remote_port", ..., "3389", 0, 65_536, 1.5),
+    *_with(tunnel("a"), "tunnel_id", ..., "", {}),
+    *_with(tunnel("a"), "tenant_id", ..., "", "tenant-002"),
+    *_with({}, "type", "status", "ping", "heartbeats", " heartbeat", 7),
     {"type": "hello_response", "version": "1.0", "features": []},
     {"version": "1.0"},
     b'{"type": "heartbeat",}\n',
     b"{'type': 'heartbeat'}\n",
     b'{"type": "heartbeat", "note": "\xe9"}\n',
-)
+]
 
 
 def bad_tokens() -> list[dict[str, Any]]:
