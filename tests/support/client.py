@@ -226,6 +226,12 @@ class RawClient:
         self.tls.write(data)
         self._flush()
 
+    def finish(self) -> None:
+        """Send close_notify; the relay's data can still be read."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self._flush()
+
     def send(self, *bodies: Body) -> None:
         """Send messages in one TLS write."""
         self.write(b"".join(line(body) if self.transport == "tcp" else frame(line(body).rstrip()) for body in bodies))

@@ -112,6 +112,9 @@ class TappedEnd:
             raise self._end(HowEnded.ALERT)
         loop = asyncio.get_running_loop()
         while True:
+            if self._tls.ended and not self._notified:
+                self._notified = True
+                raise SideEnded(HowEnded.CLOSE_NOTIFY)
             try:
                 data = await loop.sock_recv(self.sock, _CHUNK)
             except OSError:
@@ -120,12 +123,8 @@ class TappedEnd:
                 raise self._end(HowEnded.RESET if self._lost else HowEnded.FIN)
             if self._notified:
                 continue
-            plain = await self._decrypt(data)
-            if plain:
+            if plain := await self._decrypt(data):
                 return plain
-            if self._tls.ended:
-                self._notified = True
-                raise SideEnded(HowEnded.CLOSE_NOTIFY)
 
     def _end(self, how: HowEnded) -> SideEnded:
         self.ended = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -87,7 +88,7 @@ class Splice:
         try:
             sock = await dial(self._target.endpoint)
         except OSError as error:
-            reason = error.strerror or str(error) or "timed out"
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error) or "timed out"
             self._add(TapUnreachable(self._now(), self._number, reason))
             return None
         return TappedEnd(sock, self._target.context, self._target.server_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from cbspec.tokens.jws import CompactJws, dump
 from tests.conformance.tap.tapping import Tapped
 from tests.support import messages
-from tests.support.client import RawClient, frame
+from tests.support.client import UPGRADE, RawClient, frame
 from tests.support.messages import BEAT, Body, auth, line, tunnel
 
 HELLO: Body = {
@@ -93,6 +94,70 @@ def openings(tap: Tapped, transport: str) -> None:
     with tap.client(transport) as client:
         ask(client, HELLO)
         ask(client, tunnel("early"))
+
+
+def compressed(tap: Tapped, transport: str) -> None:
+    """Send a compressed heartbeat."""
+    with tap.client(transport) as client:
+        enter(client)
+        ask(client, BEAT)
+        ask(client, gzip.compress(line(BEAT)) + b"\n", BEAT, answers=1)
+
+
+def pipelined(tap: Tapped, transport: str) -> None:
+    """Send a tunnel_info and a heartbeat at once."""
+    with tap.client(transport) as client:
+        enter(client)
+        ask(client, tunnel("one"), BEAT, answers=2)
+
+
+def foreign(tap: Tapped, transport: str) -> None:
+    """Send a tunnel_info for another tenant."""
+    with tap.client(transport) as client:
+        enter(client)
+        ask(client, tunnel("one", "tenant-002"))
+
+
+def binary(tap: Tapped, transport: str) -> None:
+    """Send a hello and read the answer in a frame of any kind."""
+    with tap.client(transport) as client:
+        client.send(HELLO)
+        client.frames_up_to(1)
+
+
+def pings(tap: Tapped, transport: str) -> None:
+    """Send pings between heartbeats."""
+    with tap.client(transport) as client:
+        enter(client)
+        for number in range(3):
+            client.write(frame(b"ping %d" % number, 0x89))
+            ask(client, BEAT)
+        ask(client, BEAT)
+        ask(client, BEAT)
+
+
+def unmasked(tap: Tapped, transport: str) -> None:
+    """Send a message in a frame without a mask."""
+    with tap.client(transport) as client:
+        enter(client)
+        text = line(BEAT).rstrip()
+        client.write(bytes((0x81, len(text))) + text)
+        client.texts(1)
+
+
+def reserved(tap: Tapped, transport: str) -> None:
+    """Send a message in a frame with a reserved bit."""
+    with tap.client(transport) as client:
+        enter(client)
+        client.write(frame(line(BEAT).rstrip(), 0xC1))
+        client.texts(1)
+
+
+def deflate(tap: Tapped, transport: str) -> None:
+    """Offer compression in the opening handshake."""
+    with tap.client("tcp") as client:
+        client.write(UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        client.line()
 
 
 def unanswered(*bodies: object, after: bool = True) -> Script:

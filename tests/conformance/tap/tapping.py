@@ -37,7 +37,11 @@ class Tapped:
     def client(self, transport: str = "tcp") -> RawClient:
         """Connect to the relay through the tap."""
         made = RawClient(self.address, transport, client_context(development_ca().ca_file))
-        return made.handshake().upgraded()
+        try:
+            return made.handshake().upgraded()
+        except BaseException:
+            made.socket.close()
+            raise
 
     def verdict(self) -> TapVerdict:
         """Return the verdicts, after the end of the tap."""
