@@ -45,6 +45,7 @@ OBSERVABLE: Final = (
 )  # fmt: skip
 """The requirements on clients that traffic alone can show, to be satisfied or broken."""
 
+_OPCODES: Final = (0, 1, 2, 8, 9, 10)
 _STORM: Final = 10  # heartbeats per second that are no storm
 _PROMPT: Final = 1.0  # seconds: a request that is sent later than this after another is no pipelined one
 _AGAIN: Final = 60.0  # seconds: a later attempt is taken for another start of the client
@@ -377,6 +378,8 @@ def _websocket(case: SituationCase, connection: TappedConnection) -> None:
         case.broken("CC-WSK-004", "a pong with the ping's payload", "none, although it sent other messages")
     elif any(ping.digest in pongs for ping in pings):
         case.passed("CC-WSK-004")
+    if any(not frame.mask or frame.reserved or frame.opcode not in _OPCODES for frame in own):
+        return  # the relay may close because of the client's frame
     closed = next((frame for frame in theirs if frame.opcode == 8), None)
     if closed is not None and any(frame.opcode == 8 for frame in own):
         case.passed("CC-WSK-008")

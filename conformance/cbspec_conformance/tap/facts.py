@@ -111,7 +111,7 @@ def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets) -> TextF
     return TextFacts(
         twice=tuple(secrets.hidden(name)[:_LONGEST_NAME] for name in duplicates(text)[:3]),
         token=body.get("type") != "auth" and secrets.held(plain),
-        no_message=bool(decoded.fault) and decoded.value is None and is_no_message(text),
+        no_message=decoded.requirement == "CB-CMP-001" or (bool(decoded.fault) and is_no_message(text)),
         auth=auth,
     )
 

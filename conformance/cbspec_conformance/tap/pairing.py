@@ -90,7 +90,7 @@ class TappedConnection:
     """Everything that was seen of one connection.
 
     `exchanges` are in the order of their requests. `frames` and `heads` are by side; `ended` are the ends, in order;
-    `swapped` are requests that were answered before earlier ones.
+    `swapped` are requests that were answered before earlier ones, with these.
     """
 
     number: int
@@ -105,7 +105,7 @@ class TappedConnection:
     frames: dict[Side, list[TapFrame]] = field(default_factory=lambda: {side: [] for side in Side})
     halves: dict[Side, TapHalf] = field(default_factory=dict)
     ended: list[TapEnded] = field(default_factory=list)
-    swapped: list[Asked] = field(default_factory=list)
+    swapped: list[tuple[Asked, list[Asked]]] = field(default_factory=list)
     last: float = 0.0
     _open: list[Asked] = field(default_factory=list)
 
@@ -163,12 +163,12 @@ class TappedConnection:
             return last
         if found is None and self._open:
             found = self._by_code(message)
-            found.doubtful = len(self._open) > 1
         if found is not None:
-            for each in self._open[: self._open.index(found)]:
+            passed = self._open[: self._open.index(found)]
+            for each in passed:
                 each.passed_over = True
-            if found is not self._open[0] and message.type != "error":
-                self.swapped.append(found)
+            if passed and message.type != "error":
+                self.swapped.append((found, passed))
             self._open.remove(found)
             return found
         self.exchanges.append(Asked(None, TextFacts()))
@@ -184,7 +184,11 @@ class TappedConnection:
         waiting = [each for each in self._open if not each.passed_over and self._is_fresh(each, message)] or self._open
         code = message.member("code") if message.type == "error" else ""
         about = _ABOUT.get(code, ()) if isinstance(code, str) else ()
-        return next((each for each in waiting if each.type in about), waiting[0])
+        for each in waiting:
+            if each.type in about or (code == "unknown_message_type" and not _is_valid(each)):
+                return each
+        waiting[0].doubtful = len(self._open) > 1
+        return waiting[0]
 
     def _is_fresh(self, asked: Asked, message: Message) -> bool:
         """Whether a request doesn't wait for so long that its answer seems to be lost."""

@@ -157,8 +157,8 @@ class RelayJudge:
             return  # a second answer may have been taken for that to the next request
         for breach, asked in own:
             self._broken(breach, connection, asked)
-        for asked in connection.swapped:
-            if any(each.answers and _is_served(each) for each in asked.early):
+        for asked, passed in connection.swapped:
+            if any(_is_served(each) for each in passed):
                 expected = "answers in the order of the requests"
                 self._broken(Breach("CB-MSG-011", expected, f"{asked.type} answered first"), connection, asked)
 
@@ -267,12 +267,15 @@ def _owed(request: Message, state: _Knowledge, transport: str) -> tuple[str, str
     if state.unclear or (request.type not in ("hello", "auth") and not state.authenticated):
         return "", ""
     if isinstance(found, Violation):
-        is_open = found.requirement == "CB-MSG-005" or request.type.strip().lower() in SUCCESS_TYPES
+        is_open = found.requirement == "CB-MSG-005" or request.type.lower() in SUCCESS_TYPES
         owed = not is_open or request.type in SUCCESS_TYPES
         return (found.requirement, f"an error with code {found.code}") if owed else ("", "")
     again = (request.type == "hello" and state.said_hello) or (request.type == "auth" and state.authenticated)
     if again or request.type not in OWN_REQUIREMENT:
         return "", ""
+    own = state.token.tenant if state.token is not None else None
+    if request.type == "tunnel_info" and state.tenancy and own is not None and request.member("tenant_id") != own:
+        return "CB-TEN-007", "an error with code tenant_not_found"
     return OWN_REQUIREMENT[request.type], f"{named(SUCCESS_TYPES[request.type])}, or an error"
 
 
@@ -367,9 +370,7 @@ def _of_invalid(
 ) -> tuple[Breach | None, str]:
     """Judge the answer to an invalid message."""
     requirement = found.requirement
-    if requirement == "CB-MSG-005" or (
-        request.type.strip().lower() in SUCCESS_TYPES and request.type not in SUCCESS_TYPES
-    ):
+    if requirement == "CB-MSG-005" or (request.type.lower() in SUCCESS_TYPES and request.type not in SUCCESS_TYPES):
         return None, ""  # open points: arrays, and a type in capital letters
     if requirement == "CB-TEN-005" and not knowledge.tenancy:
         return None, ""
