@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cbspec.redact import MASK, find_tokens, redact, redact_message
+from cbspec.redact import LONGEST, MASK, find_tokens, redact, redact_message
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.client.incoming import duplicates
 from cbspec_conformance.oracles.referee import is_no_message
@@ -71,10 +71,10 @@ def message_row(
     secrets: Secrets,
     *,
     binary: bool = False,
-    padded: bool = False,
+    begun: bool = False,
 ) -> TapMessage:
     """Return the row of a message; its token is added to `secrets`."""
-    facts = _facts(side, text, decoded, secrets)
+    facts = _facts(side, text, decoded, secrets, begun=begun)
     cut = len(text) > _LONGEST
     try:
         value = None if cut else _value(decoded.value, secrets)
@@ -85,7 +85,7 @@ def message_row(
     shown = redact_message(secrets.hidden(text.decode(errors="backslashreplace")).encode(errors="backslashreplace"))
     fault = redact(secrets.hidden(decoded.fault))[:_LONGEST_FAULT]
     requirement = decoded.requirement
-    return TapMessage(at, connection, side, shown, value, requirement, fault, binary, padded, cut, facts)
+    return TapMessage(at, connection, side, shown, value, requirement, fault, binary, cut, facts)
 
 
 def head_row(
@@ -98,12 +98,12 @@ def head_row(
     return TapHead(at, connection, side, shown[-1024:], kept)
 
 
-def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets) -> TextFacts:
+def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets, *, begun: bool) -> TextFacts:
     body = decoded.value if isinstance(decoded.value, dict) else {}
     plain = _plain(text, decoded.value)
     if side is Side.RELAY:
         told = body.get("message") if body.get("type") == "error" else None
-        return TextFacts(leaks=isinstance(told, str) and secrets.held(told))
+        return TextFacts(leaks=isinstance(told, str) and secrets.held(told), begun=begun)
     auth = None
     if body.get("type") == "auth":
         token = body.get("token")
@@ -112,6 +112,7 @@ def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets) -> TextF
         twice=tuple(secrets.hidden(name)[:_LONGEST_NAME] for name in duplicates(text)[:3]),
         token=body.get("type") != "auth" and secrets.held(plain),
         no_message=decoded.requirement == "CB-CMP-001" or (bool(decoded.fault) and is_no_message(text)),
+        large=len(text) > LONGEST,
         auth=auth,
     )
 

@@ -54,7 +54,7 @@ class Asked:
 
     `facts` and `leaks` belong to the request and to the answers; `early` names the requests before it that had no
     answer when it was sent. `doubtful` says that the first answer may be that to another request, and `passed_over`
-    that a later request was answered first.
+    that a later request was answered first. `unfinished`: the client had begun another message, which may be refused.
     """
 
     request: Message | None
@@ -64,6 +64,7 @@ class Asked:
     early: list[Asked] = field(default_factory=list)
     doubtful: bool = False
     passed_over: bool = False
+    unfinished: bool = False
 
     @property
     def type(self) -> str:
@@ -152,6 +153,7 @@ class TappedConnection:
             self._open.append(asked)
         else:
             asked = self._asked(message)
+            asked.unfinished = asked.unfinished or row.facts.begun
             asked.answers.append(message)
             asked.leaks.append(row.facts.leaks)
 

@@ -55,11 +55,15 @@ class TapReader:
         half.incoming.receive(data, at)
         if half.incoming.frames is not None:
             self._upgrades = True
+            if self._is_refusal(side, half.incoming.frames.request):
+                half.unread = True  # a body of HTTP
+                half.incoming.frames.frames.clear()
+                half.incoming.messages.clear()
             self._frames(half, side, half.incoming.frames, at)
         for message in half.incoming.messages:
             self._say(side, message.text, at, self._decoded(side, message), binary=message.binary)
         half.incoming.messages.clear()
-        half.unread = len(half.incoming.rest) > _MOST_UNREAD
+        half.unread = half.unread or len(half.incoming.rest) > _MOST_UNREAD
 
     def ended(self, side: Side, how: HowEnded, at: float) -> None:
         """Record that a side ended its half."""
@@ -74,6 +78,10 @@ class TapReader:
                 self._add(TapHalf(at, self._connection, side, text[:1024]))
         half.unread = True
         self._add(TapEnded(at, self._connection, side, how))
+
+    @staticmethod
+    def _is_refusal(side: Side, line: str) -> bool:
+        return side is Side.RELAY and bool(line) and " 101" not in line
 
     def _stream(self, half: _HalfReader, data: bytes, at: float) -> None:
         if half.framer is None:
@@ -113,7 +121,9 @@ class TapReader:
         return _broken(decoded, message.fault) if side is Side.RELAY else decoded
 
     def _say(self, side: Side, text: bytes, at: float, decoded: Decoded, *, binary: bool = False) -> None:
-        self._add(message_row(at, self._connection, side, text, decoded, self._secrets, binary=binary))
+        client = self._halves[Side.CLIENT]
+        begun = side is Side.RELAY and (client.unread or bool(client.incoming.rest.strip()))
+        self._add(message_row(at, self._connection, side, text, decoded, self._secrets, binary=binary, begun=begun))
 
 
 def _broken(decoded: Decoded, reason: str) -> Decoded:

@@ -123,13 +123,16 @@ class TextFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """Facts about a whole text that its redacted form may not show.
 
     `twice` are members that an object has twice with different values; `token`: a token is in a message other than
-    auth; `leaks`: an error's text holds a token; `no_message`: no reader may take anything in the text for a message.
+    auth; `leaks`: an error's text holds a token; `no_message`: no reader may take anything in the text for a message;
+    `large`: it may exceed a relay's limits; `begun`: the client had sent the beginning of a message when it came.
     """
 
     twice: tuple[str, ...] = ()
     token: bool = False
     leaks: bool = False
     no_message: bool = False
+    large: bool = False
+    begun: bool = False
     auth: TokenFacts | None = None
 
 
@@ -148,7 +151,6 @@ class TapMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag="message",
     requirement: str = ""
     fault: str = ""
     binary: bool = False
-    padded: bool = False
     cut: bool = False
     facts: TextFacts = TextFacts()
 
@@ -157,9 +159,7 @@ class TapMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag="message",
         direction = Direction.SENT if self.side is Side.CLIENT else Direction.RECEIVED
         decoded = Decoded(self.value, self.requirement, self.fault)
         text = self.text.encode("utf-8", "surrogatepass")
-        return Message(
-            self.at, self.connection, direction, text, decoded, self.binary, padded=self.padded, cut=self.cut
-        )
+        return Message(self.at, self.connection, direction, text, decoded, self.binary, cut=self.cut)
 
 
 class TapHead(msgspec.Struct, frozen=True, tag="head", tag_field="row"):

@@ -120,7 +120,7 @@ def _port(body: Mapping[str, Any], name: str) -> str:
     if name not in body:
         return f"{name} is missing"
     value = body[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value % 1 != 0:
         return f"{name} isn't a whole number"
     return "" if 0 <= value <= _PORT_MAX else f"{name} is {int(value)}"
 
