@@ -313,7 +313,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
 
 WRITTEN = (
     *("client-tests.md", "client-verdicts.md", "gate.md", "judging.md", "load.md"),
-    *("monitoring.md", "reference-client.md", "simulator.md", "tokens.md"),
+    *("monitoring.md", "reference-client.md", "simulator.md", "tap.md", "tokens.md"),
 )
 """Hand-written documents: tasks that need more room than the README has."""
 
