@@ -23,7 +23,7 @@ from cbspec_conformance.reporting.results import results_of
 from cbspec_conformance.tap.display import lines, trouble
 from cbspec_conformance.tap.rows import Row
 from cbspec_conformance.tap.server import TapServer
-from cbspec_conformance.tap.splice import Target
+from cbspec_conformance.tap.splice import TapTarget
 from cbspec_conformance.tap.verdict import TapVerdict, judge_file, write_verdict
 
 _HOST: Final = "127.0.0.1"
@@ -80,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pass traffic on until SIGINT or SIGTERM; print the verdicts and return the exit code."""
     authority = development_ca()
-    target = Target(args.target, args.server_name or args.target.host, _context(args))
+    target = TapTarget(args.target, args.server_name or args.target.host, _context(args))
     serving = _serving(authority, args)
     with _file(args.transcript) as (file, path):
         error = asyncio.run(_serve(args, target, serving, authority.ca_file, file))
@@ -123,7 +123,7 @@ def _as_json(verdict: TapVerdict) -> dict[str, Any]:
 
 
 async def _serve(
-    args: argparse.Namespace, target: Target, serving: ssl.SSLContext, ca_file: Path, file: IO[bytes]
+    args: argparse.Namespace, target: TapTarget, serving: ssl.SSLContext, ca_file: Path, file: IO[bytes]
 ) -> str:
     """Serve until a signal; return the error of the file, or ""."""
     ended = asyncio.Event()
@@ -149,7 +149,7 @@ async def _serve(
     return server.error
 
 
-def _announce(server: TapServer, target: Target, ca_file: Path, args: argparse.Namespace) -> None:
+def _announce(server: TapServer, target: TapTarget, ca_file: Path, args: argparse.Namespace) -> None:
     host, port = server.address
     if args.json:
         facts = {"host": host, "port": port, "ca_file": str(ca_file), "target": str(target.endpoint)}

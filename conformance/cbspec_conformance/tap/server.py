@@ -12,7 +12,7 @@ from typing import IO, Final, Self
 
 from cbspec_conformance.tap.facts import Secrets
 from cbspec_conformance.tap.rows import VERSION, Row, TapDone, TapHeader, line_of
-from cbspec_conformance.tap.splice import Splice, Target
+from cbspec_conformance.tap.splice import Splice, TapTarget
 
 _BACKLOG: Final = 256
 _PAUSE: Final = 0.1  # seconds until the next attempt to accept a connection after an error of the system
@@ -29,7 +29,7 @@ class TapServer:
     def __init__(
         self,
         place: tuple[str, int],
-        target: Target,
+        target: TapTarget,
         serving: ssl.SSLContext,
         file: IO[bytes],
         *,

@@ -30,7 +30,7 @@ _HANDSHAKE: Final = 60.0  # seconds for a TLS handshake: a client's own time-out
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TapTarget:
     """The relay: its address, the name that its certificate must have, and the context that trusts its CA."""
 
     endpoint: Endpoint
@@ -52,7 +52,7 @@ class Splice:
     def __init__(
         self,
         number: int,
-        target: Target,
+        target: TapTarget,
         serving: ssl.SSLContext,
         add: Callable[[Row], None],
         now: Callable[[], float],

@@ -17,7 +17,7 @@ from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.tap.rows import Row
 from cbspec_conformance.tap.server import TapServer
-from cbspec_conformance.tap.splice import Target
+from cbspec_conformance.tap.splice import TapTarget
 from cbspec_conformance.tap.verdict import TapVerdict, judge_file
 from cbspec_simulator.testing.thread import LoopThread
 from tests.support.client import RawClient
@@ -73,7 +73,7 @@ def _made(relay: tuple[str, int], file: IO[bytes], follow: Callable[[Row], objec
         pem = Path(folder, "tap.pem")
         pem.write_bytes(key + chain)
         serving = server_context(pem)
-    target = Target(Endpoint(*relay), "localhost", client_context(ca or authority.ca_file))
+    target = TapTarget(Endpoint(*relay), "localhost", client_context(ca or authority.ca_file))
     return TapServer(("127.0.0.1", 0), target, serving, file, patience=PATIENCE, follow=follow)
 
 
