@@ -85,7 +85,7 @@ def test_a_half_close_passes_and_the_answer_after_it(tmp_path: Path, how: str) -
     ends: SimpleQueue[str] = SimpleQueue()
 
     def script(tls: ssl.SSLSocket) -> None:
-        tls.suppress_ragged_eofs = False
+        tls.suppress_ragged_eofs = False  # type: ignore[attr-defined] # it is one of its attributes
         try:
             while tls.recv(1024):
                 pass
