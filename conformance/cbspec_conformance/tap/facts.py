@@ -112,9 +112,26 @@ def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets, *, begun
         twice=tuple(secrets.hidden(name)[:_LONGEST_NAME] for name in duplicates(text)[:3]),
         token=body.get("type") != "auth" and secrets.held(plain),
         no_message=decoded.requirement == "CB-CMP-001" or (bool(decoded.fault) and is_no_message(text)),
+        repeated=_has_repeated(text),
         large=len(text) > LONGEST,
         auth=auth,
     )
+
+
+def _has_repeated(text: bytes) -> bool:
+    """Whether an object in a text has a member twice, with any values."""
+    found: list[bool] = []
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(members)
+        found.append(len(values) < len(members))
+        return values
+
+    try:
+        json.loads(text, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return False
+    return any(found)
 
 
 def _plain(text: bytes, value: object) -> str:

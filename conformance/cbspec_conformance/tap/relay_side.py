@@ -147,7 +147,9 @@ class RelayJudge:
             surplus = surplus or "CB-MSG-004" in broken
             answer = _answer(asked)
             facts = asked.facts
-            skipped = asked.doubtful or facts.large or facts.twice or (asked.request is not None and asked.request.cut)
+            skipped = (
+                asked.doubtful or facts.large or facts.repeated or (asked.request is not None and asked.request.cut)
+            )
             if asked.request is not None and answer is not None and not skipped:
                 breach, shown = self._expectation(asked, asked.request, answer, knowledge)
                 if breach is None and shown:

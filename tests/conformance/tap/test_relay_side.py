@@ -116,6 +116,15 @@ def test_no_script_breaks_a_requirement_of_a_conforming_relay(tmp_path: Path, sc
     assert any(verdict.outcome is Outcome.PASSED for verdict in result.verdicts)
 
 
+def test_points_that_the_specification_leaves_open_are_not_judged(tmp_path: Path) -> None:
+    with LocalRelay() as relay, tapped(relay.address, tmp_path) as tap, tap.client() as client:
+        sessions.enter(client)
+        for body in (b'{"type":"heartbeat","type":"heartbeat"}\n', {"type": "HEARTBEAT"}, {**BEAT, "x": "y" * 5000}):
+            sessions.ask(client, body)
+    result = tap.verdict().relay
+    assert broken(result) == set(), told(result)
+
+
 @pytest.mark.parametrize("id_", ["terse-errors", "no-features", "malformed-closes", "errors-in-russian"])
 def test_no_variant_is_accused(tmp_path: Path, id_: str) -> None:
     assert id_ in VARIANTS
