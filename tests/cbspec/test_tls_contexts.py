@@ -22,7 +22,12 @@ system_default = system
 {line}
 """
 _LINES = ("MaxProtocol = TLSv1.2", "Protocol = -TLSv1.3", "Protocol = -ALL,TLSv1.2", "Ciphersuites =")
-_ARGUMENTS = {"connect": ("127.0.0.1:1",), "load": ("127.0.0.1:1",), "replay": ("failure.json",)}
+_ARGUMENTS = {
+    "tap": ("--target", "127.0.0.1:1"),
+    "connect": ("127.0.0.1:1",),
+    "load": ("127.0.0.1:1",),
+    "replay": ("failure.json",),
+}
 _CALL = "import sys; from cbspec.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -16,7 +16,7 @@ from cbspec_conformance.client.client_profile import PLACEHOLDERS
 from cbspec_conformance.client.situations import SITUATIONS
 from cbspec_conformance.properties.effort import DEFAULT
 
-_OWN: Final = ("list", "command", "run")
+_OWN: Final = ("list", "client", "command", "run")
 _FLAGS: Final = ("require_all",)
 
 
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--junit-xml", metavar="FILE", help="write the results for a CI server (JUnit)")
     add("--fingerprint", metavar="FILE", help="write the client's behaviour where the specification is silent (JSON)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
-    parser.add_argument("command", nargs="*", metavar="-- COMMAND", help="the client's command, with placeholders")
+    parser.add_argument("client", nargs="*", metavar="-- COMMAND", help="the client's command, with placeholders")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         print("\n".join(f"{row.name:<30} {row.requirement}  {row.about}" for row in SITUATIONS.values()))
         return ExitCode.SUCCESS
-    words: list[str] = args.command if isinstance(args.command, list) else []
+    words: list[str] = args.client
     if not words and args.client_profile is None:
         raise CommandError(
             "verify-client: give the client's command after --, for example: "

@@ -137,7 +137,7 @@ def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None
     with simulator(tmp_path, "--variant", "slow") as profile:
         began = time.monotonic()
         junit = tmp_path / "report.xml"
-        options = ("--max-time", "10", "-k", "message_types", "--junit-xml", str(junit))
+        options = ("--max-time", "15", "-k", "message_types", "--junit-xml", str(junit))
         done = verify("--target-profile", str(profile), *options)
         took = time.monotonic() - began
     assert done.code == 1, done.text
