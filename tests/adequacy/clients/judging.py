@@ -107,7 +107,7 @@ def row_of(change: ClientChange, transport: str, findings: Sequence[Finding]) ->
     remark = ""
     if unclear and not seen:
         remark = f"no verdict in {unclear[0].case}: {unclear[0].reason}"
-    return ClientRow(change, transport, tuple(seen), tuple(others), remark)
+    return ClientRow(change, transport, tuple(sorted(seen)), tuple(others), remark)
 
 
 async def judged(
