@@ -18,6 +18,7 @@ from cbspec_conformance.judging.verdicts import Finding, Outcome
 
 _RUNNING = 32
 _BAD = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE)
+_PORTS = 10  # local ports from {local_port} on that a client may use for several tunnels
 _CONTROLS = 3  # attempts at a control
 _LAG = 0.5
 """Seconds by which the judge's own loop may be late; after a longer delay, a situation with a finding is run again."""
@@ -77,7 +78,8 @@ class ClientRun:
         self.habits = learn(clean)
         own_port = False
         if not self.habits.fault:
-            own_port = bool(self.habits.listens - {session.local_port})
+            given = range(session.local_port, session.local_port + _PORTS)
+            own_port = any(port not in given for port in self.habits.listens)
             alone = Slots(1, 1) if own_port else slots
             down, paced = await asyncio.gather(self._unhurried(DOWN, alone), self._unhurried(PACED, alone))
             self.habits = session.habits = learn(clean, paced.seen, down.seen)
