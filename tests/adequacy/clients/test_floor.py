@@ -24,8 +24,8 @@ from tests.adequacy.clients.judging import blamed, profile_of
 from tests.adequacy.clients.registry import ClientKind, load
 
 _DEVIATIONS = [change for change in load().values() if change.kind is ClientKind.DEVIATION]
-_BATCHES = 8
-_AT_ONCE = 12
+_BATCHES = 4
+_AT_ONCE = 20
 _COMBINED = (
     (
         "tcp",
