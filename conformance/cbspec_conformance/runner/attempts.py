@@ -162,14 +162,21 @@ def time_limit(deadline: float) -> Iterator[None]:
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise TimeUp
-    before = signal.signal(signal.SIGALRM, _raise_time_up)
+    rang = False
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal rang
+        rang = True
+        raise TimeUp
+
+    before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, remaining)
     try:
         yield
+    except Exception:
+        if rang:  # raised while Hypothesis drew values, it becomes an error of Hypothesis
+            raise TimeUp from None
+        raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def _raise_time_up(number: int, frame: FrameType | None) -> None:
-    raise TimeUp

@@ -1,4 +1,4 @@
-"""A part of `make adequacy` in each build: every deviating client, and many conforming ones in a quick run.
+"""A part of `make adequacy` in each build: 90 deviating clients, and many conforming ones in a quick run.
 
 Several conforming variants are combined in one client, which then has all their peculiarities. Clients in other
 languages, which share no code with the kit, are in `independent/`.
@@ -24,6 +24,11 @@ from tests.adequacy.clients.judging import blamed, profile_of
 from tests.adequacy.clients.registry import ClientKind, load
 
 _DEVIATIONS = [change for change in load().values() if change.kind is ClientKind.DEVIATION]
+_MOST = 90
+"""The deviations that are judged in each build: one of each requirement, and some more."""
+
+_FIRST = {change.requirement: change for change in reversed(_DEVIATIONS)}
+_CHOSEN = [*_FIRST.values(), *(change for change in _DEVIATIONS if _FIRST[change.requirement] is not change)][:_MOST]
 _BATCHES = 4
 _AT_ONCE = 20
 _COMBINED = (
@@ -64,8 +69,8 @@ def test_every_requirement_that_can_be_broken_has_a_deviation() -> None:
 
 
 @pytest.mark.parametrize("batch", range(_BATCHES))
-def test_every_deviation_is_killed_by_its_requirement(batch: int) -> None:
-    rows = asyncio.run(judged_shortly(_DEVIATIONS[batch::_BATCHES], _AT_ONCE))
+def test_a_deviation_of_each_requirement_is_killed_by_it(batch: int) -> None:
+    rows = asyncio.run(judged_shortly(_CHOSEN[batch::_BATCHES], _AT_ONCE))
     wrong = [(row.change.id, row.change.requirement, row.verdict, row.others) for row in rows if not row.good]
     assert wrong == []
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import time
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,8 @@ import pytest
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.tempo import Tempo
-from cbspec_conformance.runner.attempts import Attempts, until_room
+from cbspec_conformance.runner.attempts import Attempts, time_limit, until_room
+from cbspec_conformance.runner.outcomes import TimeUp
 from cbspec_conformance.runner.reservations import Needs
 from cbspec_conformance.target.ledger import Ledger
 from cbspec_conformance.target.life import Life
@@ -101,3 +104,14 @@ def test_a_case_without_a_verdict_among_others_begins_again_alone(
     assert turns.asked == asked
     assert tried == [processes > 1 and not alone, False][: len(asked)]
     assert target.log.remarks == ["tried"]  # what was found before is forgotten
+
+
+def test_the_time_limit_shows_even_if_a_library_turns_it_into_an_error_of_its_own() -> None:
+    def wait() -> None:
+        try:
+            signal.pause()
+        except TimeUp:
+            raise AssertionError("a strategy changed between two draws") from None
+
+    with pytest.raises(TimeUp), time_limit(time.monotonic() + 0.05):
+        wait()

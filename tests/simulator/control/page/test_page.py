@@ -62,7 +62,7 @@ def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
     talk(relay, tunnel("tunnel_001"), tunnel(remote_port=0))
     browser.go(url(relay))
     browser.until_arrows(10)
-    assert browser.text(".arrow.wrong").strip() == "error invalid_tunnel_info"
+    assert browser.text(".arrow.answer.wrong").strip() == "error invalid_tunnel_info"
     browser.click(".arrow", 4)
     assert '"auth"' in browser.text("#raw")
     assert not has_token(browser.text("#detail"))
