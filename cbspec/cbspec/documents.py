@@ -28,6 +28,8 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from cbspec.errors import InputError
+
 Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -66,7 +68,7 @@ _WANTED: Final = {
 }
 
 
-class DocumentError(ValueError):
+class DocumentError(ValueError, InputError):
     """A document can't be used; `problems` has a line for each mistake."""
 
     def __init__(self, problems: Iterable[str], source: str = "") -> None:

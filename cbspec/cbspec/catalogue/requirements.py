@@ -19,6 +19,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from cbspec.errors import InputError
+
 CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "HEL": "Hello",
@@ -72,7 +74,7 @@ class JudgedRole(StrEnum):
     CLIENT = "client"
 
 
-class UnknownRequirement(LookupError):
+class UnknownRequirement(LookupError, InputError):
     """No requirement has that id; the text names the nearest ones."""
 
     def __init__(self, wanted: str, known: Iterable[str]) -> None:

@@ -16,11 +16,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Final
 
-from cbspec.catalogue.requirements import UnknownRequirement
-from cbspec.errors import CommandError
+from cbspec.errors import CommandError, InputError
 from cbspec.exit_codes import ExitCode
-from cbspec.profile.identity import IdentityError
-from cbspec.profile.profile import ProfileError
 from cbspec.tls_contexts import why_no_tls_1_3
 
 COMMANDS: Final = {
@@ -122,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except CommandError as error:
         return _fail(str(error), error.code)
-    except (IdentityError, ProfileError, UnknownRequirement) as error:
+    except InputError as error:
         return _fail(str(error))
     return code
 

@@ -13,16 +13,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import filelock
 import platformdirs
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from cbspec.errors import InputError
 from cbspec.profile.target import Rate, Tenant
+
+if TYPE_CHECKING:
+    import trustme
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 _Used = TypeVar("_Used")
 
@@ -53,7 +55,7 @@ _GROUP_OR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LOCK_SECONDS: Final = 30.0
 
 
-class IdentityError(Exception):
+class IdentityError(InputError):
     """The development identity is unusable; the text names the file and the remedy."""
 
 
@@ -68,6 +70,8 @@ class DevelopmentCA:
         self, *names: str, not_before: datetime.datetime | None = None, not_after: datetime.datetime | None = None
     ) -> tuple[bytes, bytes]:
         """Issue a server certificate for host names and addresses; return its chain and its P-256 key in PEM form."""
+        import trustme
+
         leaf = self._authority.issue_cert(
             *names, key_type=trustme.KeyType.ECDSA, not_before=not_before, not_after=not_after
         )
@@ -76,9 +80,12 @@ class DevelopmentCA:
 
     def signer(self) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
         """Return the CA's certificate and key, to issue other kinds of certificates."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
         return x509.load_pem_x509_certificate(self._authority.cert_pem.bytes()), cast(
-            CertificateIssuerPrivateKeyTypes, key
+            "CertificateIssuerPrivateKeyTypes", key
         )
 
 
@@ -116,6 +123,8 @@ def _with_files(use: Callable[[Path, Path], _Used]) -> _Used:
 
 
 def _create(certificate: Path, key: Path) -> None:
+    import trustme
+
     key.parent.parent.mkdir(parents=True, exist_ok=True)
     key.parent.mkdir(mode=0o700, exist_ok=True)
     with filelock.FileLock(key.with_name("lock"), timeout=_LOCK_SECONDS):
@@ -140,6 +149,11 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _load(certificate: Path, key: Path) -> trustme.CA:
+    # Imported on use: most commands verify with the CA's file, and trustme takes a tenth of a second.
+    import trustme
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     def unusable(file: Path, reason: str) -> IdentityError:
         return IdentityError(f"{file}: {reason}; delete {certificate}, and a new CA will be created")
 

@@ -19,7 +19,8 @@ from cbspec_conformance.judging.verdicts import Finding, Outcome
 _RUNNING = 32
 _BAD = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE)
 _PORTS = 10  # local ports from {local_port} on that a client may use for several tunnels
-_CONTROLS = 3  # attempts at a control
+_CONTROLS = (CLEAN, DOWN, PACED)
+_ATTEMPTS = 3  # at a control
 _LAG = 0.5
 """Seconds by which the judge's own loop may be late; after a longer delay, a situation with a finding is run again."""
 
@@ -50,6 +51,7 @@ class ClientRun:
     habits: Habits = field(default_factory=Habits)
     not_started: str = ""
     results: dict[str, Result] = field(default_factory=dict)
+    _clean: Session | None = None
 
     async def run(self) -> None:
         """Run the clean session, then all situations: one at a time if the client always listens on the same port."""
@@ -63,10 +65,11 @@ class ClientRun:
             return
         if own_port:
             slots = Slots(1, 1)
-        others = [row for row in self.situations if row.name not in self.results]
+        others = [row for row in self.situations if row not in _CONTROLS and row.name not in self.results]
         async with asyncio.TaskGroup() as group:
+            learned = group.create_task(self._learn_more(slots))  # first, since every verdict waits for it
             for situation in others:
-                group.create_task(self._one(situation, slots))
+                group.create_task(self._one(situation, slots, learned))
 
     async def _control(self, slots: Slots) -> bool:
         """Learn the client's habits; return whether it listens on a port that no other instance can use.
@@ -74,23 +77,27 @@ class ClientRun:
         Raises CannotStart.
         """
         session = await self._unhurried(CLEAN, slots)
-        clean = session.seen
-        self.habits = learn(clean)
-        own_port = False
-        if not self.habits.fault:
-            given = range(session.local_port, session.local_port + _PORTS)
-            own_port = any(port not in given for port in self.habits.listens)
-            alone = Slots(1, 1) if own_port else slots
-            down, paced = await asyncio.gather(self._unhurried(DOWN, alone), self._unhurried(PACED, alone))
-            self.habits = session.habits = learn(clean, paced.seen, down.seen)
-            self._tell(self._judged(down))
-            self._tell(self._judged(paced))
-        self._tell(self._judged(session))
-        return own_port
+        self.habits = session.habits = learn(session.seen)
+        if self.habits.fault:
+            self._tell(self._judged(session))
+            return False
+        self._clean = session
+        given = range(session.local_port, session.local_port + _PORTS)
+        return any(port not in given for port in self.habits.listens)
+
+    async def _learn_more(self, slots: Slots) -> None:
+        """Complete the habits by a session with late answers, and one without a relay."""
+        if self._clean is None:
+            return
+        down, paced = await asyncio.gather(self._unhurried(DOWN, slots), self._unhurried(PACED, slots))
+        self.habits = learn(self._clean.seen, paced.seen, down.seen)
+        for session in (self._clean, down, paced):
+            session.habits = self.habits
+            self._tell(self._judged(session))
 
     async def _unhurried(self, situation: Situation, slots: Slots) -> Session:
         """Run a control, again if the machine was busy: everything else rests on it. Raises CannotStart."""
-        for _ in range(_CONTROLS):
+        for _ in range(_ATTEMPTS):
             session = self._session(situation)
             await session.run(slots)
             if session.seen.lag <= _LAG:
@@ -100,7 +107,7 @@ class ClientRun:
     def _session(self, situation: Situation) -> Session:
         return Session(situation, self.profile, self.habits, self.transport, self.quick)
 
-    async def _one(self, situation: Situation, slots: Slots) -> None:
+    async def _one(self, situation: Situation, slots: Slots, learned: asyncio.Task[None]) -> None:
         reason = why_not(situation, self.habits, self.profile, quick=self.quick)
         if self.habits.fault:
             reason = f"the clean session doesn't work: {self.habits.fault}"
@@ -114,6 +121,7 @@ class ClientRun:
             return
         session = self._session(situation)
         await session.run(slots)
+        await learned
         result = self._judged(session)
         if _deserves_another(session.seen, result.findings):
             session = self._session(situation)
