@@ -87,7 +87,6 @@ DOWN: Final = Situation(
 _QUICK_REFUSALS: Final = {
     ("hello", ErrorCode.SERVER_UNAVAILABLE),
     ("auth", ErrorCode.INVALID_TOKEN),
-    ("auth", ErrorCode.TENANT_NOT_FOUND),
     ("tunnel_info", ErrorCode.TENANT_LIMIT_EXCEEDED),
     ("heartbeat", ErrorCode.RATE_LIMIT_EXCEEDED),
 }
@@ -238,7 +237,7 @@ def _losses() -> Iterator[Situation]:
     for step in STEPS:
         for how, about in _ENDS.items():
             fault = {"kind": how, "when": {"message": step}}
-            quick = (step, how) in (("hello", "reset"), ("auth", "close"))
+            quick = (step, how) == ("hello", "reset")
             yield Situation(
                 f"{step}-{how}", f"the connection {about} instead of an answer to {step}", Kind.LOST, "CC-BRK-009",
                 step, (fault,), quick=quick,
@@ -304,7 +303,7 @@ def _styles() -> Iterator[Situation]:
         ("escapes", "CC-TOL-006", "every character of the answers' strings is escaped"),
         ("white-space", "CC-TOL-006", "answers have white space between their tokens"),
     ):
-        yield row(f"answers-{how}", about, id_, {"kind": "spelling", "how": how}, quick=True)
+        yield row(f"answers-{how}", about, id_, {"kind": "spelling", "how": how}, quick=how != "white-space")
     yield row("answers-multi-byte", "answers have characters of several bytes", "CC-TOL-007", note, quick=True)
     for id_, about in (
         ("indented", "go over several lines"),
