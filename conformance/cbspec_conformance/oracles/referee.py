@@ -69,7 +69,7 @@ def _holds_object(data: bytes) -> bool:
     """Whether `data` contains a whole object anywhere: a reader that finds it may take it for a message."""
     text = data.decode("utf-8", "surrogateescape")
     for start in (match.start() for match in re.finditer(r"\{", text)):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):  # too deep for this reader, and not for others
             _, end = _DECODER.raw_decode(text, start)
             text[start:end].encode()  # fails for an object that is not UTF-8
             return True

@@ -89,3 +89,8 @@ def test_no_message_row_by_row(text: bytes, is_none: bool) -> None:
 )
 def test_closed_row_by_row(text: bytes, closed: bool) -> None:
     assert is_closed(text) == closed
+
+
+def test_an_object_too_deep_for_our_reader_is_no_error() -> None:
+    deep = b'{"a":' + 100_000 * b"["
+    assert isinstance(is_no_message(b"x" + deep), bool)
