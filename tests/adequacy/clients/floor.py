@@ -49,18 +49,18 @@ async def judge_shortly(change: ClientChange, known: Mapping[str, Habits]) -> Cl
     (transport,) = transports_of(change)
     rows = [SITUATIONS[name] for name in change.situations]
     profile = profile_of([change], transport)
-    run = ClientRun(profile, rows, transport, quick=False, done=_heard)
+    run = ClientRun(profile, rows, transport, quick=True, done=_heard)
     if rows == [CLEAN]:
-        run = ShortRun(profile, rows, transport, quick=False, done=_heard)
+        run = ShortRun(profile, rows, transport, quick=True, done=_heard)
     elif CLEAN not in rows and not needs_control(change):
-        run = ShortRun(profile, rows, transport, quick=False, done=_heard, known=known[transport])
+        run = ShortRun(profile, rows, transport, quick=True, done=_heard, known=known[transport])
     await run.run()
     return row_of(change, transport, [finding for result in run.results.values() for finding in result.findings])
 
 
 async def base_habits() -> Mapping[str, Habits]:
     """Return the habits of the base client by transport."""
-    runs = {each: ClientRun(profile_of([], each), [], each, quick=False, done=_heard) for each in _BOTH}
+    runs = {each: ClientRun(profile_of([], each), [], each, quick=True, done=_heard) for each in _BOTH}
     await asyncio.gather(*(run.run() for run in runs.values()))
     return {transport: run.habits for transport, run in runs.items()}
 
@@ -87,5 +87,5 @@ async def judged_shortly(changes: Sequence[ClientChange], at_once: int) -> list[
 async def _again(row: ClientRow) -> ClientRow:
     """Judge a client by a complete run, and alone: a wrong verdict may be the machine's fault."""
     return await judge_client(
-        row.change, row.transport, [SITUATIONS[each] for each in row.change.situations], quick=False
+        row.change, row.transport, [SITUATIONS[each] for each in row.change.situations], quick=True
     )
