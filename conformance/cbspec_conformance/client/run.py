@@ -123,11 +123,20 @@ class ClientRun:
         await session.run(slots)
         await learned
         result = self._judged(session)
-        if _deserves_another(session.seen, result.findings):
+        if self._deserves_another(session.seen, result.findings):
             session = self._session(situation)
             await session.run(slots)
             result = self._judged(session)
         self._tell(result)
+
+    def _deserves_another(self, seen: Observation, findings: Sequence[Finding]) -> bool:
+        """Whether a situation is run again: the machine was busy, or a SIGTERM had no effect for once.
+
+        Runtimes lose a signal now and then; a client that ignores it has done so in its clean session.
+        """
+        bad = {finding.requirement for finding in findings if finding.outcome in _BAD}
+        ends = self._clean is None or self._clean.seen.exit is None or not self._clean.seen.exit.killed
+        return bool(bad) and (seen.lag > _LAG or (ends and "CC-LIF-001" in bad))
 
     def _judged(self, session: Session) -> Result:
         findings = judge(
@@ -144,12 +153,3 @@ class ClientRun:
     def _tell(self, result: Result) -> None:
         self.results[result.situation.name] = result
         self.done(result)
-
-
-def _deserves_another(seen: Observation, findings: Sequence[Finding]) -> bool:
-    """Whether a situation is run again: the machine was busy, or a SIGTERM had no effect.
-
-    Runtimes lose a signal now and then; a client that ignores it does so again.
-    """
-    bad = {finding.requirement for finding in findings if finding.outcome in _BAD}
-    return bool(bad) and (seen.lag > _LAG or "CC-LIF-001" in bad)
