@@ -13,6 +13,7 @@ from cbspec_conformance.client.observed import ClientConnection, Observation
 from cbspec_conformance.client.situations import STEPS
 
 _VARYING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)
+_OPENING: Final = ("hello", "auth", "tunnel_info")
 _LATE: Final = 0.05  # seconds: output that comes only with the end of the process was in a buffer
 
 
@@ -48,6 +49,10 @@ class Habits:
     def beats(self) -> bool:
         """Whether the client was seen to send heartbeats."""
         return self.counts.get("heartbeat", 0) > 0
+
+    def lacking(self, connection: ClientConnection) -> list[str]:
+        """Return the steps before heartbeats that a connection has fewer requests of than the clean session."""
+        return [step for step in _OPENING if len(connection.of(step)) < self.counts.get(step, 0)]
 
     @property
     def tunnels(self) -> int:
@@ -97,7 +102,7 @@ def learn(clean: Observation, paced: Observation | None = None, down: Observatio
         return Habits(fault)
     main = main_connection(clean)
     counts = {step: len(main.of(step)) for step in STEPS}
-    accepted = [time for step in ("hello", "auth", "tunnel_info") if (time := _last_answer(main, step)) is not None]
+    accepted = [time for step in _OPENING if (time := _last_answer(main, step)) is not None]
     ready = max(accepted, default=0.0)
     beats = [message.at for message in main.of("heartbeat")]
     gaps = [after - before for before, after in itertools.pairwise(beats)]
@@ -139,7 +144,7 @@ def _claims(paced: Observation, down: Observation) -> Mapping[str, frozenset[str
     main = main_connection(paced)
     neutral = {usual_form(line) for line in down.lines()}
     found: dict[str, frozenset[str]] = {}
-    for step in ("hello", "auth", "tunnel_info"):
+    for step in _OPENING:
         at = main.answered(STEPS[step])
         if at is not None:
             before = {usual_form(line) for line in paced.lines(until=at)}

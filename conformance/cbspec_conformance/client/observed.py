@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cbspec_conformance.client.frames import ClientFrames
 from cbspec_conformance.client.incoming import ClientMessage, Incoming
 
 
@@ -123,6 +124,16 @@ class Observation:
     def ended_itself(self) -> Exit | None:
         """The end of the process, if it ended of its own accord."""
         return self.exit if self.exit is not None and self.exit.asked is None else None
+
+    @property
+    def asked(self) -> float:
+        """The time at which the judge asked the process to stop; infinity if it ended of its own accord."""
+        return self.exit.asked if self.exit is not None and self.exit.asked is not None else float("inf")
+
+    @property
+    def websockets(self) -> list[ClientFrames]:
+        """The client's frames on each connection that began with an upgrade request."""
+        return [each.incoming.frames for each in self.connections if each.incoming.frames is not None]
 
     @property
     def struck(self) -> float | None:

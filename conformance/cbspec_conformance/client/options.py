@@ -16,7 +16,7 @@ from cbspec_conformance.client.client_profile import (
     with_command,
 )
 from cbspec_conformance.client.situations import SITUATIONS, Situation, situations
-from cbspec_conformance.runner.options import Options
+from cbspec_conformance.runner.options import Options, folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,6 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
     quick = common.plan.effort.name == "quick"
     named = config.getoption("--situation")
     chosen = _named(named, transport) if named else situations(transport, quick=quick)
-    records = config.getoption("--records")
     return ClientOptions(
         common,
         replace(profile, transport="websocket" if transport == "websocket" else "tcp"),
@@ -76,7 +75,7 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
         transport,
         quick and not named,
         bool(named),
-        _folder(records) if records else None,
+        folder("--records", config.getoption("--records")),
     )
 
 
@@ -92,12 +91,3 @@ def _named(names: list[str], transport: str) -> list[Situation]:
             raise pytest.UsageError(f"--situation: {name} exists over {situation.transport} only: give --transport")
         found.append(situation)
     return found
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise pytest.UsageError(f"--records: {error.filename}: {error.strerror}; name another folder") from None
-    return folder

@@ -31,19 +31,13 @@ from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.subject import judged_client
 from cbspec_conformance.runner.junit import complete
-from cbspec_conformance.runner.outcomes import LEGEND, attach, status_of
+from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, status_of
 from cbspec_conformance.runner.outputs import write_outputs
 
 NAME: Final = "cbspec-clients"
 """The name under which the plugin is registered."""
 
 _UNSEEN: Final = "no situation of this run showed it"
-_ENDED: Final = {
-    pytest.ExitCode.INTERRUPTED: ExitCode.INTERRUPTED,
-    pytest.ExitCode.INTERNAL_ERROR: ExitCode.KIT_ERROR,
-    pytest.ExitCode.USAGE_ERROR: ExitCode.WRONG_USE,
-    pytest.ExitCode.NO_TESTS_COLLECTED: ExitCode.NOTHING_TO_JUDGE,
-}
 
 
 class ClientSuite:
@@ -181,8 +175,8 @@ class ClientSuite:
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if self._ends_early:
             return
-        if exitstatus in _ENDED:
-            session.exitstatus = _ENDED[pytest.ExitCode(exitstatus)]
+        if exitstatus in EXIT_CODES:
+            session.exitstatus = EXIT_CODES[pytest.ExitCode(exitstatus)]
         elif self._thread is not None:
             session.exitstatus = self._result().exit_code
 
@@ -254,13 +248,9 @@ def _with_exchange(result: Result) -> list[Finding]:
         return result.findings
     shown = excerpt(result.seen)
     return [
-        _shown(finding, shown) if finding.outcome in (Outcome.FAILED, Outcome.WARNED) else finding
+        replace(finding, exchange=shown) if finding.outcome in (Outcome.FAILED, Outcome.WARNED) else finding
         for finding in result.findings
     ]
-
-
-def _shown(finding: Finding, exchange: str) -> Finding:
-    return replace(finding, exchange=exchange)
 
 
 def situations_of(config: pytest.Config) -> tuple[Situation, ...]:

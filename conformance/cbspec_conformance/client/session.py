@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec_conformance.client.client_profile import ClientProfile, filled, values_of
 from cbspec_conformance.client.habits import Habits
 from cbspec_conformance.client.observed import Observation
@@ -153,7 +154,7 @@ class Session:
             local_port=self.local_port,
             transport=self.transport,
             url=f"wss://{_HOST}:{relay.port}/",
-            secret=self.profile.secret or "cbspec-development-secret-known-to-everyone",
+            secret=self.profile.secret or DEVELOPMENT_SECRET,
             situation=self.situation.name,
             folder=folder,
         )

@@ -23,7 +23,6 @@ from cbspec_simulator.testing.setup import Setup
 from cbspec_simulator.variations.registry import arranged, varied
 
 _DAY: Final = 24 * 3600
-_HOST: Final = "127.0.0.1"
 _GRACE: Final = 0.0
 
 

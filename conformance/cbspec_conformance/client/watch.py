@@ -42,10 +42,9 @@ _ORDER: Final = tuple(STEPS)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to wait for what, in seconds; `declared`: the client's time-out is known."""
+    """How long to wait for what, in seconds."""
 
     answer: float
-    declared: bool
     retry: float
     retries: float
     loss: float
@@ -63,7 +62,6 @@ def limits(profile: ClientProfile, habits: Habits, *, quick: bool) -> Limits:
     beats = min(missed, 60.0) if declared else max(_UNDECLARED_TIMEOUT, missed)
     return Limits(
         answer=min(answer, 8.0) if quick and not declared else answer,
-        declared=declared,
         retry=(delay + 1.0) if delay is not None else (1.0 if quick else 3.0),
         retries=4.0 if quick else 20.0,
         loss=(delay or 0.0) + (min(loss, 12.0) if quick else loss),
@@ -125,11 +123,7 @@ class Watch:
 
     def is_up(self, seen: Observation, now: float) -> bool:
         """Whether the client has done everything that it does before it is idle."""
-        return any(self._complete(each) for each in seen.connections) and now - _last_request(seen) > _SETTLE
-
-    def _complete(self, connection: ClientConnection) -> bool:
-        wanted = {step: count for step, count in self.habits.counts.items() if step != "heartbeat"}
-        return all(len(connection.of(step)) >= count for step, count in wanted.items())
+        return any(not self.habits.lacking(each) for each in seen.connections) and now - _last_request(seen) > _SETTLE
 
     def _clean(self, seen: Observation) -> float:
         if not any(each.messages for each in seen.connections):
@@ -155,11 +149,9 @@ class Watch:
         return ended[0] + _TLS_WINDOW if ended else self._reach + self.limits.retry
 
     def _as_usual(self, seen: Observation) -> float:
-        full = [each for each in seen.connections if self._complete(each)]
+        full = [each for each in seen.connections if not self.habits.lacking(each)]
         limit = self._reach + 5.0
-        if not full:
-            return limit
-        if not self.habits.stays:
+        if not full or not self.habits.stays:
             return limit
         if self.habits.interval is None or self.habits.interval > 3.0:
             return _last_request(seen) + 0.5 + 2 * _SETTLE
@@ -197,7 +189,7 @@ class Watch:
             return struck + lost
         if self.situation.kind is Kind.LOST:
             return later[0].at + self.limits.retry
-        if any(self._complete(each) for each in later):
+        if any(not self.habits.lacking(each) for each in later):
             return max(_last_request(seen), later[0].at) + 2 * _SETTLE
         return later[0].at + 5.0 + 3 * self.habits.ready
 

@@ -101,7 +101,7 @@ def read_options(config: pytest.Config) -> Options:
         shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
         results=_writable("--results", config.getoption("--results")),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
-        failures=_folder("--failures", config.getoption("--failures")),
+        failures=folder("--failures", config.getoption("--failures")),
         baseline=_baseline(config.getoption("--baseline")),
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
         transcript=_writable("--transcript", config.getoption("--transcript")),
@@ -172,17 +172,18 @@ def _writable(option: str, file: str | None) -> Path | None:
     return path
 
 
-def _folder(option: str, name: str | None) -> Path | None:
+def folder(option: str, name: str | None) -> Path | None:
+    """Return an option's folder, which is made if it doesn't exist. Raises pytest.UsageError."""
     if name is None:
         return None
-    folder = Path(name)
+    path = Path(name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise pytest.UsageError(f"{option}: {error.filename}: {error.strerror}; name another folder") from None
-    if not os.access(folder, os.W_OK):
+    if not os.access(path, os.W_OK):
         raise pytest.UsageError(f"{option}: cannot write to {name}; name another folder")
-    return folder
+    return path
 
 
 def _baseline(file: str | None) -> Baseline:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from cbspec.catalogue.requirements import find
+from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.verdicts import Finding, Outcome
@@ -20,6 +21,14 @@ from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.saved_run import case_line
 from cbspec_conformance.target.relay import RelayUnderTest
+
+EXIT_CODES: Final = {
+    pytest.ExitCode.INTERRUPTED: ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR: ExitCode.KIT_ERROR,
+    pytest.ExitCode.USAGE_ERROR: ExitCode.WRONG_USE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: ExitCode.NOTHING_TO_JUDGE,
+}
+"""The exit codes of all commands for those of pytest."""
 
 # Attributes of a report, which carry data from a worker to the controller.
 _FINDINGS = "cbspec_findings"

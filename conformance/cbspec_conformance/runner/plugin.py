@@ -49,6 +49,7 @@ from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
 from cbspec_conformance.runner.outcomes import (
+    EXIT_CODES,
     LEGEND,
     Outcomes,
     TimeUp,
@@ -73,14 +74,6 @@ from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, wit
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts, number_from
 
 _PLACES = {"first": -1, "last": 1, "final": 2}
-
-_PYTESTS = {
-    pytest.ExitCode.INTERRUPTED: ExitCode.INTERRUPTED,
-    pytest.ExitCode.INTERNAL_ERROR: ExitCode.KIT_ERROR,
-    pytest.ExitCode.USAGE_ERROR: ExitCode.WRONG_USE,
-    pytest.ExitCode.NO_TESTS_COLLECTED: ExitCode.NOTHING_TO_JUDGE,
-}
-"""The exit codes of all commands for those of pytest."""
 
 
 class Suite:
@@ -278,8 +271,8 @@ class Suite:
         if self._is_worker or self._ends_early:
             return
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        if exitstatus in _PYTESTS:
-            session.exitstatus = _PYTESTS[pytest.ExitCode(exitstatus)]
+        if exitstatus in EXIT_CODES:
+            session.exitstatus = EXIT_CODES[pytest.ExitCode(exitstatus)]
         elif self._shared is not None:
             session.exitstatus = self._result().exit_code
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import (
-    TOO_QUICK,
+    is_too_quick,
     judge_exit_code,
     judge_hanging,
     judge_no_reaction_to_heartbeats,
     struck,
 )
 from cbspec_conformance.client.rules.reaction import Reaction
-from cbspec_conformance.client.watch import limits
 
 
 def judge_broken(case: SituationCase, quick: bool) -> None:
@@ -40,7 +39,7 @@ def judge_broken(case: SituationCase, quick: bool) -> None:
 
 def judge_silent(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to an answer that doesn't come, or to half a handshake."""
-    situation, habits = case.situation, case.habits
+    situation = case.situation
     if situation.requirement == "CC-SIL-001":
         _silent_handshake(case, quick)
         return
@@ -58,7 +57,6 @@ def judge_silent(case: SituationCase, quick: bool) -> None:
         judge_exit_code(case, seen)
     else:
         _waits(case, seen.struck, quick)
-    _ = habits
 
 
 def _silent_handshake(case: SituationCase, quick: bool) -> None:
@@ -76,8 +74,7 @@ def _silent_handshake(case: SituationCase, quick: bool) -> None:
 def _waits(case: SituationCase, since: float, quick: bool) -> None:
     """Judge a client that still waits for an answer that doesn't come."""
     requirement, waited = case.situation.requirement, case.seen.watched - since
-    if quick and not limits(case.profile, case.habits, quick=quick).declared:
-        case.skipped(requirement, TOO_QUICK)
+    if is_too_quick(case, requirement, quick):
         return
     declared = case.profile.answer_timeout
     within = f"{declared:g} s" if declared is not None else f"{waited:.0f} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cbspec_conformance.client.observed import ClientConnection
 from cbspec_conformance.client.rules.case import SituationCase
+from cbspec_conformance.client.rules.common import blame_exit_code
 
 
 def judge_untrusted(case: SituationCase, quick: bool) -> None:
@@ -24,9 +25,8 @@ def judge_untrusted(case: SituationCase, quick: bool) -> None:
         case.broken(situation.requirement, f"no token although {situation.about}", f"sends {_types(spoken[0])}")
     elif not case.has_broken("CC-TLS-003"):
         case.passed(situation.requirement)
-    end = seen.ended_itself
-    if end is not None and end.code == 0 and not situation.drop and not case.has_broken():
-        case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
+    if not situation.drop and not case.has_broken():
+        blame_exit_code(case, seen.ended_itself)
 
 
 def _types(connection: ClientConnection) -> str:

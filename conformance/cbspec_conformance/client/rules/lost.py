@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbspec_conformance.client.rules.case import SituationCase
-from cbspec_conformance.client.rules.common import judge_exit_code, struck
+from cbspec_conformance.client.rules.common import blame_exit_code, judge_exit_code, struck
 from cbspec_conformance.client.rules.reaction import Reaction
 from cbspec_conformance.client.rules.retries import has_no_end, judge_retries, not_growing
 from cbspec_conformance.client.situations import Kind
@@ -52,10 +52,8 @@ def _restored(case: SituationCase, since: float) -> None:
     """Judge whether the session is the same after a reconnection."""
     later = [each for each in case.seen.connections if each.at >= since]
     best = max(later, key=lambda each: len(each.messages))
-    lacking = [
-        step for step in ("hello", "auth", "tunnel_info") if len(best.of(step)) < case.habits.counts.get(step, 0)
-    ]
-    if lacking and not (case.seen.ended_itself is not None):
+    lacking = case.habits.lacking(best)
+    if lacking and case.seen.ended_itself is None:
         sent = ", ".join(message.type for message in best.messages) or "nothing"
         case.broken("CC-REC-003", "hello, auth and every tunnel on the new connection", f"no {lacking[0]}: {sent:.60}")
     elif not lacking:
@@ -64,9 +62,7 @@ def _restored(case: SituationCase, since: float) -> None:
 
 def judge_down(case: SituationCase, quick: bool) -> None:
     """Judge the end of a client whose relay can't be reached."""
-    end = case.seen.ended_itself
-    if end is not None and end.code == 0:
-        case.broken("CC-ERR-002", "an exit code other than 0 after a failure", "exit code 0")
+    blame_exit_code(case, case.seen.ended_itself)
 
 
 def judge_retried(case: SituationCase, quick: bool) -> None:
@@ -93,10 +89,9 @@ def judge_retried(case: SituationCase, quick: bool) -> None:
 def _websocket_close(case: SituationCase, quick: bool) -> None:
     """Judge the reaction to a close frame: the end of the connection, and an answer."""
     _lost(case, quick)
-    frames = [each.incoming.frames for each in case.seen.connections if each.incoming.frames is not None]
     if not case.seen.strikes:
         return
-    if any(each.closes for each in frames):
+    if any(frames.closes for frames in case.seen.websockets):
         case.passed("CC-WSK-008")
     elif any(each.by == "client" and each.how == "reset" for each in case.seen.connections):
         case.skipped("CC-WSK-008", "the client's end reset the connection, so a close frame may be lost")

@@ -46,7 +46,7 @@ def reaction(case: SituationCase) -> Reaction | None:
     struck = seen.struck
     if struck is None:
         return None
-    until = seen.exit.asked if seen.exit is not None and seen.exit.asked is not None else float("inf")
+    until = seen.asked
     said = tuple(
         line
         for line in seen.lines(since=struck, until=until)

@@ -9,7 +9,6 @@ from cbspec_conformance.client.rules.case import SituationCase
 from cbspec_conformance.client.rules.common import judge_exit_code, judge_hanging, struck
 from cbspec_conformance.client.rules.reaction import Reaction
 from cbspec_conformance.client.rules.retries import judge_retries
-from cbspec_conformance.client.situations import Kind
 
 NEVER_AGAIN: Final[Mapping[str, str]] = {
     "invalid_token": "CC-RTY-003",
@@ -42,7 +41,7 @@ def judge_refused(case: SituationCase, quick: bool) -> None:
     if situation.code:
         again = f"{len(seen.attempts)} attempts" if len(seen.attempts) > 1 else "not tried again"
         case.saw("CC-RTY-101", f"{situation.code} in answer to {situation.step}", again)
-    if situation.step == "tunnel_info" and situation.kind is Kind.REFUSED:
+    if situation.step == "tunnel_info":
         stays = "ends" if seen.end is not None else "stays up"
         case.saw("CC-REF-101", situation.code or "status error", stays)
     if len(seen.attempts) > 2:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cbspec_conformance.client.habits import main_connection
 from cbspec_conformance.client.rules.case import SituationCase
-from cbspec_conformance.client.situations import STEPS
 
 
 def _as_usual(case: SituationCase) -> str:
@@ -12,17 +12,15 @@ def _as_usual(case: SituationCase) -> str:
     end = seen.ended_itself
     if end is not None and (habits.stays or end.code != habits.exit_code or end.signal):
         return f"ends with {end.signal or f'exit code {end.code}'}"
-    best = max(seen.connections, key=lambda each: len({m.type for m in each.messages}), default=None)
-    if best is None:
+    if not seen.connections:
         return "never connects"
-    lacking = [step for step in STEPS if step != "heartbeat" and len(best.of(step)) < habits.counts.get(step, 0)]
-    if lacking:
+    best = main_connection(seen)
+    if lacking := habits.lacking(best):
         return f"sends no {lacking[0]}"
     interval = habits.interval
     if habits.stays and interval is not None and interval <= 3.0 and not best.of("heartbeat"):
         return "sends no heartbeat"
-    asked = seen.exit.asked if seen.exit is not None and seen.exit.asked is not None else float("inf")
-    if habits.stays and best.by == "client" and best.ended is not None and best.ended < asked:
+    if habits.stays and best.by == "client" and best.ended is not None and best.ended < seen.asked:
         return "closes the connection"
     return "doesn't end" if not habits.stays and end is None else ""
 
@@ -40,8 +38,7 @@ def judge_tolerated(case: SituationCase, quick: bool) -> None:
 
 
 def _pongs(case: SituationCase) -> None:
-    frames = [each.incoming.frames for each in case.seen.connections if each.incoming.frames is not None]
-    pongs = [pong for each in frames for pong in each.pongs]
+    pongs = [pong for frames in case.seen.websockets for pong in frames.pongs]
     if not pongs:
         case.broken("CC-WSK-004", "a pong for each ping", "none")
     elif any(pong != b"how are you" for pong in pongs):
