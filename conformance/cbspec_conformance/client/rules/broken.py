@@ -27,9 +27,7 @@ def judge_broken(case: SituationCase, quick: bool) -> None:
         if unanswered < case.profile.heartbeat_failures:
             case.skipped(situation.requirement, f"only {unanswered} heartbeats were sent in the time")
             return
-        case.broken(
-            situation.requirement, f"a reaction although {situation.about}", f"{unanswered} heartbeats, and none"
-        )
+        judge_no_reaction_to_heartbeats(case, seen, quick)
         return
     case.passed(situation.requirement)
     judge_hanging(case, seen, "CC-BRK-012", f"a reaction although {situation.about}", quick)
