@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cbspec.protocol.strictjson import depth
 from cbspec.redact import LONGEST, MASK, find_tokens, redact, redact_message
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.client.incoming import duplicates
@@ -18,6 +19,7 @@ from cbspec_conformance.tap.rows import Side, TapHead, TapMessage, TextFacts, To
 
 _LONGEST: Final = 64 * 1024  # bytes of a message whose members are recorded
 _LONGEST_FAULT: Final = 240
+_DEEPEST: Final = 8  # levels of nesting: a relay may refuse more, and the messages of the specification need two
 _SHORTEST_TOKEN: Final = 16  # characters: shorter texts may occur by chance
 _MOST_TOKENS: Final = 1000  # that are remembered, to redact them
 _LONGEST_NAME: Final = 256
@@ -113,7 +115,7 @@ def _facts(side: Side, text: bytes, decoded: Decoded, secrets: Secrets, *, begun
         token=body.get("type") != "auth" and secrets.held(plain),
         no_message=decoded.requirement == "CB-CMP-001" or (bool(decoded.fault) and is_no_message(text)),
         repeated=_has_repeated(text),
-        large=len(text) > LONGEST,
+        large=len(text) > LONGEST or depth(text.decode(errors="replace")) > _DEEPEST,
         auth=auth,
     )
 

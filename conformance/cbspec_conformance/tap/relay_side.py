@@ -245,7 +245,7 @@ class RelayJudge:
         """Judge requests without an answer: others were answered after so long a time that it is no delay."""
         for asked in connection.unanswered[:_MOST_UNANSWERED]:
             request = asked.request
-            if request is None:
+            if request is None or asked.facts.large:
                 continue
             later = connection.exchanges[connection.exchanges.index(asked) + 1 :]
             if any(each.doubtful for each in later):

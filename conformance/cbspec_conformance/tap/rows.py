@@ -124,8 +124,8 @@ class TextFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `twice` are members that an object has twice with different values; `token`: a token is in a message other than
     auth; `leaks`: an error's text holds a token; `no_message`: no reader may take anything in the text for a message;
-    `repeated`: an object has a member twice; `large`: it may exceed a relay's limits; `begun`: the client had sent the
-    beginning of a message when it came.
+    `repeated`: an object has a member twice; `large`: its length or nesting may exceed a relay's limits; `begun`: the
+    client had sent the beginning of a message when it came.
     """
 
     twice: tuple[str, ...] = ()

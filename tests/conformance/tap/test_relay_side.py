@@ -119,7 +119,13 @@ def test_no_script_breaks_a_requirement_of_a_conforming_relay(tmp_path: Path, sc
 def test_points_that_the_specification_leaves_open_are_not_judged(tmp_path: Path) -> None:
     with LocalRelay() as relay, tapped(relay.address, tmp_path) as tap, tap.client() as client:
         sessions.enter(client)
-        for body in (b'{"type":"heartbeat","type":"heartbeat"}\n', {"type": "HEARTBEAT"}, {**BEAT, "x": "y" * 5000}):
+        deep = b'{"type":"heartbeat","x":' + b"[" * 100 + b"]" * 100 + b"}\n"
+        for body in (
+            b'{"type":"heartbeat","type":"heartbeat"}\n',
+            {"type": "HEARTBEAT"},
+            {**BEAT, "x": "y" * 5000},
+            deep,
+        ):
             sessions.ask(client, body)
     result = tap.verdict().relay
     assert broken(result) == set(), told(result)
