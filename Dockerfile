@@ -1,4 +1,4 @@
-# The simulator in a container: `docker build -t cbspec .`; docs/simulator.md describes its use.
+# The simulator in a container: `docker build -t cbspec .`; docs/how-to/simulator.md describes its use.
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./

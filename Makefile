@@ -2,6 +2,7 @@
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+NODE   := tests/npm/node_modules/.ready
 ARGS   ?=
 
 SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
@@ -16,7 +17,7 @@ comma := ,
 ours = $(call environment,$(VENV),--constraint constraints.txt --editable '.[$(1)]')
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs site page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
@@ -45,10 +46,10 @@ lint: $(READY) ## Check style (ruff)
 types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.sslyze ## Run pytest alone
+unit: $(READY) $(VENV)/.sslyze $(NODE) ## Run pytest alone
 	$(BIN)/python -m pytest tests/ -n auto --dist worksteal $(ARGS)
 
-adequacy: $(READY) ## Check the suites against every deviation, variant and open point; writes docs/*kill-matrix.md
+adequacy: $(READY) ## Check the suites against every deviation, variant and open point; writes docs/reference/*kill-matrix.md
 	$(BIN)/python -m tests.adequacy $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m tests.adequacy.clients.matrix)
 
@@ -67,7 +68,7 @@ $(VENV)/.mutation: $(READY)
 	$(call ours,dev$(comma)mutation)
 	@touch $@
 
-bench: $(VENV)/.bench ## Compare speed and memory with similar programs; writes docs/benchmarks.md (ARGS="--rounds 3")
+bench: $(VENV)/.bench ## Compare speed and memory with similar programs; writes docs/reference/benchmarks.md (ARGS="--rounds 3")
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.distance
 
@@ -83,7 +84,7 @@ soak: $(READY) ## Look for leaks: random sessions, faults and disconnects for te
 schedules: $(READY) ## Lead the client through 1,000 fault schedules (a minute; ARGS="--seed 7 --count 100")
 	$(BIN)/python -m tests.reference_client.schedules $(ARGS)
 
-hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/hostile.md
+hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/reference/hostile.md
 	$(BIN)/python -m tests.hostile.measure $(ARGS)
 
 # sslyze needs an older `cryptography` than the project, so it has an environment of its own.
@@ -91,10 +92,19 @@ $(VENV)/.sslyze: $(READY) constraints-sslyze.txt
 	$(call environment,$(VENV)/sslyze,--requirement constraints-sslyze.txt)
 	@touch $@
 
+# The packages that some tests and the site's diagrams need; without npm, those tests are skipped.
+$(NODE): tests/npm/package.json
+	@if command -v npm >/dev/null; then cd $(@D)/.. && \
+		npm install --no-audit --no-fund --no-package-lock --ignore-scripts --loglevel=error && touch $(CURDIR)/$@; \
+	else echo "make: npm is missing (Debian: apt-get install npm); tests that need it are skipped" >&2; fi
+
 docs: $(READY) ## Generate the generated documents
 	$(BIN)/python -m tests.repo.documents
 
-page: $(READY) ## Take the screenshots of the simulator's page for docs/ (needs Chromium)
+site: $(READY) $(NODE) ## Build the documentation site in build/site; a broken link is an error
+	$(BIN)/sphinx-build -q -W --keep-going -b html -d build/doctrees -c docs . build/site
+
+page: $(READY) ## Take the screenshots of the simulator's page for the documents (needs Chromium)
 	$(BIN)/python -m tests.simulator.control.page.screenshots
 
 freeze: $(READY) ## Freeze the set of requirements after an intended change of the catalogue
@@ -105,4 +115,4 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove the files that the other targets created
-	rm -rf $(VENV) .mutants .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) tests/npm/node_modules .mutants .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -1,4 +1,4 @@
-"""`python -m bench`: run the benchmarks and write docs/benchmarks.md; exit code 1 if a limit is exceeded."""
+"""`python -m bench`: run the benchmarks and write docs/reference/benchmarks.md; exit code 1 if a limit is exceeded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.machine import machine
 from cbspec.descriptors import raise_limit
 
 ROOT: Final = Path(__file__).parents[1]
-_DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
+_DOCUMENT: Final = ROOT / "docs" / "reference" / "benchmarks.md"
 _ABOUT: Final = """\
 # Benchmarks
 

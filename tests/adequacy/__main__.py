@@ -19,7 +19,7 @@ from tests.adequacy.matrix import MatrixRow, summary, write
 from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
 
-MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
+MATRIX = Path(__file__).parents[2] / "docs" / "reference" / "kill-matrix.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

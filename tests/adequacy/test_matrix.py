@@ -10,7 +10,7 @@ from tests.repo.tree import ROOT, text
 
 
 def test_the_committed_matrix_holds_every_deviation_and_no_bad_verdict() -> None:
-    matrix = text(ROOT / "docs" / "kill-matrix.md")
+    matrix = text(ROOT / "docs" / "reference" / "kill-matrix.md")
     rows = re.findall(r"^\| (CB-\S+) \| (`.+?`) \| (.+?) \|", matrix, re.MULTILINE)
     written = [(requirement, id_, verdict) for requirement, ids, verdict in rows for id_ in re.findall("`(.+?)`", ids)]
     judged = [subject for subject in subjects() if subject.kind is SubjectKind.DEVIATION]
@@ -20,7 +20,7 @@ def test_the_committed_matrix_holds_every_deviation_and_no_bad_verdict() -> None
 
 
 def test_the_committed_matrix_for_clients_holds_every_client_and_no_bad_verdict() -> None:
-    matrix = text(ROOT / "docs" / "client-kill-matrix.md")
+    matrix = text(ROOT / "docs" / "reference" / "client-kill-matrix.md")
     killed = re.findall(r"^\| (CC-\S+) \| `(.+?)` \| .+? \| killed \|", matrix, re.MULTILINE)
     left = re.findall(r"^\| `(.+?)` \| .+? \| left alone \|", matrix, re.MULTILINE)
     changes = load().values()

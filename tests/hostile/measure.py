@@ -23,7 +23,7 @@ from tests.support.client import RawClient
 from tests.support.messages import BEAT
 from tests.support.processes import Served, served
 
-_DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "hostile.md"
+_DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "reference" / "hostile.md"
 _HEAD: Final = ("attack", "p99 calm, ms", "p99 elsewhere", "p99 attacked", "ratio", "medians", "peak MiB")
 _WINDOW: Final = 1 / 3  # seconds
 _PAUSE: Final = 0.001  # seconds between two requests
@@ -119,7 +119,7 @@ def _row(name: str, found: Waits) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write docs/hostile.md if all attacks were measured."""
+    """Measure, print, and write docs/reference/hostile.md if all attacks were measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile.measure", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds per attack (default: %(default)s)")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"attacks (default: all): {', '.join(ATTACKS)}")

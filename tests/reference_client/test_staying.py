@@ -154,7 +154,7 @@ def test_the_exit_codes_differ_by_cause_and_are_documented() -> None:
     codes = [cause.code for cause in (*EXIT_CAUSES.values(), *OTHER_EXITS)]
     assert len(set(codes)) == len(codes)
     rows = sorted(f"| {int(cause.code)} | {cause.meaning} |" for cause in (*EXIT_CAUSES.values(), *OTHER_EXITS))
-    text = (ROOT / "docs" / "reference-client.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "reference-client.md").read_text()
     assert sorted(re.findall(r"^\| \d+ \| .* \|$", text, re.MULTILINE)) == rows
     assert exit_code(ClientError("of no known kind")) == 70
 
@@ -203,7 +203,7 @@ def test_options_have_environment_variables(
 def test_every_variable_of_the_options_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["connect", "--help"]) == 0
     shown = set(re.findall(r"CLOUDBRIDGE_\w+", capsys.readouterr().out))
-    documented = set(re.findall(r"CLOUDBRIDGE_\w+", (ROOT / "docs" / "reference-client.md").read_text()))
+    documented = set(re.findall(r"CLOUDBRIDGE_\w+", (ROOT / "docs" / "how-to" / "reference-client.md").read_text()))
     assert shown == documented
     assert len(shown) > 15
 

@@ -41,7 +41,7 @@ from tests.repo.tree import PACKAGES, ROOT
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _WIDTH: Final = 118  # characters of a line of JSON
-_SCENARIOS: Final = "../simulator/cbspec_simulator/settings/scenarios"
+_SCENARIOS: Final = "../../simulator/cbspec_simulator/settings/scenarios"
 
 Parts = Mapping[str, str]
 
@@ -132,11 +132,11 @@ def _files(row: Requirement, cases: list[Case]) -> str:
     return ", ".join(f"`{file.removeprefix('relay/')}`" for file in files)
 
 
-def _state_machine() -> Parts:
+def _protocol() -> Parts:
     head = ("state", *(f"`{request.type}`" for request in REQUESTS))
     states = (state for state in State if state is not State.CLOSED)
     rows = ([state.value, *(_rule(TABLE[state, request]) for request in REQUESTS)] for state in states)
-    return {"diagram": diagram().strip(), "rules": table(head, rows)}
+    return {"diagram": diagram().strip(), "rules": table(head, rows), "codes": _error_codes()}
 
 
 def _rule(rule: Rule) -> str:
@@ -145,7 +145,7 @@ def _rule(rule: Rule) -> str:
     return f"error `{rule.code}`: {rule.text} ({rule.requirement})"
 
 
-def _error_codes() -> Parts:
+def _error_codes() -> str:
     rows = (
         (
             f"`{code}`",
@@ -156,7 +156,7 @@ def _error_codes() -> Parts:
         )
         for code, facts in FACTS.items()
     )
-    return {"codes": table(("code", "meaning", "retry", "first delay", "requirements"), rows)}
+    return table(("code", "meaning", "retry", "first delay", "requirements"), rows)
 
 
 def _deviations() -> Parts:
@@ -295,8 +295,7 @@ def _json(value: object, margin: str = "", indent: int = 0) -> str:
 _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
     "requirements.md": _requirements,
     "client-requirements.md": _client_requirements,
-    "state-machine.md": _state_machine,
-    "error-codes.md": _error_codes,
+    "protocol.md": _protocol,
     "deviations.md": _deviations,
     "profile.md": lambda: {"template": template().strip()},
     "development-identity.md": _development_identity,
@@ -306,36 +305,19 @@ _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
     "scenarios.md": _scenarios,
 }
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
-    **{file: partial(fill, file, parts) for file, parts in _PARTS.items()},
-    "scenario.schema.json": _scenario_schema,
+    **{f"docs/reference/{file}": partial(fill, file, parts) for file, parts in _PARTS.items()},
+    "docs/reference/scenario.schema.json": _scenario_schema,
 }
-"""Each generated file in docs/ and the function that returns its text."""
-
-WRITTEN = (
-    *("client-tests.md", "client-verdicts.md", "gate.md", "judging.md", "load.md"),
-    *("monitoring.md", "reference-client.md", "simulator.md", "tap.md", "tokens.md"),
-)
-"""Hand-written documents: tasks that need more room than the README has."""
-
-MEASURED: Final = {
-    *("benchmarks.md", "client-kill-matrix.md", "hostile.md", "kill-matrix.md"),
-    *("page-dark.png", "page-light.png"),
-}
-"""Measured documents, each of which names the command that writes it, and the pictures of `make page`."""
+"""Each generated file and the function that returns its text."""
 
 
 def main() -> None:
-    """Write the documents that changed, and delete all other files in docs/."""
-    folder = ROOT / "docs"
-    for stray in sorted(folder.iterdir()):
-        if stray.name not in {*DOCUMENTS, *MEASURED, *WRITTEN}:
-            stray.unlink()
-            print(f"docs/{stray.name}: deleted")
+    """Write the documents that changed."""
     for file, write in DOCUMENTS.items():
-        path, text = folder / file, write()
+        path, text = ROOT / file, write()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
-            print(f"docs/{file}: written")
+            print(f"{file}: written")
 
 
 if __name__ == "__main__":

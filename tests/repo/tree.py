@@ -30,7 +30,7 @@ def tracked() -> tuple[Path, ...]:
 
 def _is_build_product(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
-    return any(part.startswith(".") or part in ("__pycache__", "build", "dist") for part in parts[:-1])
+    return any(part.startswith(".") or part in ("__pycache__", "node_modules", "build", "dist") for part in parts[:-1])
 
 
 def name(path: Path) -> str:

@@ -135,7 +135,7 @@ class Baseline:
     def write(self, file: Path) -> None:
         """Write the baseline. Raises OSError."""
         lines = [
-            "# Known failures, see docs/gate.md. `reason` says why a failure is tolerated, `until` is the last day.",
+            "# Known failures, see docs/how-to/gate.md. `reason` says why one is tolerated, `until` is the last day.",
             f"# {self.coverage or 'No run is recorded here.'}",
         ]
         for entry in self.entries.values():

@@ -1,4 +1,4 @@
-"""`python -m tests.adequacy.clients.matrix`: judge every named client, and write docs/client-kill-matrix.md.
+"""`python -m tests.adequacy.clients.matrix`: judge every named client, and write docs/reference/client-kill-matrix.md.
 
 Exit codes: 0 every client got the right verdict, 1 at least one did not, 2 wrong usage.
 """
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from tests.adequacy.clients.judging import ROOT, ClientRow, judged, transports_of
 from tests.adequacy.clients.registry import ClientChange, ClientKind, load
 
-DOCUMENT = ROOT / "docs" / "client-kill-matrix.md"
+DOCUMENT = ROOT / "docs" / "reference" / "client-kill-matrix.md"
 _HEAD = """\
 # Kill matrix for clients
 

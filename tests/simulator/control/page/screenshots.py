@@ -1,4 +1,4 @@
-"""Take the README's pictures of the control page: `make page` writes docs/page-light.png and docs/page-dark.png."""
+"""Take the documents' pictures of the control page: `make page` writes docs/page-light.png and docs/page-dark.png."""
 
 from __future__ import annotations
 
