@@ -59,10 +59,7 @@ class TlsChannel:
         if self.client_ended:
             self.transport.close()
         elif not self.transport.is_closing():
-            try:
-                self.transport.write_eof()
-            except OSError:  # the client reset the connection, and asyncio hasn't noticed yet
-                self.transport.abort()
+            self.transport.write_eof()
 
     def reset(self) -> None:
         """Close by a TCP reset."""

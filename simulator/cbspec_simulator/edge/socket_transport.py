@@ -7,10 +7,12 @@ the time of a session.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Any, Final
 
 _READ: Final = 64 * 1024  # bytes per read; asyncio's 256 KiB take long to decrypt
+_MOST_READS: Final = 4  # of input that a reset connection has left
 _HIGH_WATER: Final = 64 * 1024  # unsent bytes above which the protocol pauses writing,
 _LOW_WATER: Final = 16 * 1024  # and at which it resumes
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
@@ -109,11 +111,11 @@ class SocketTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def write_eof(self) -> None:
-        """End the output after the last byte; raises OSError if the client has reset the connection."""
+        """End the output after the last byte."""
         if not self._output_ended:
             self._output_ended = True
             if self._unsent is None:
-                self._sock.shutdown(socket.SHUT_WR)
+                self._shut_down()
 
     def close(self) -> None:
         """Stop reading, and close after the last byte is sent."""
@@ -143,6 +145,14 @@ class SocketTransport(asyncio.Transport):
         if not self._protocol.eof_received():
             self.close()
 
+    def _read_rest(self) -> None:
+        """Read what the client sent before it reset the connection: a failed write shows the reset first."""
+        with contextlib.suppress(OSError):
+            for _ in range(_MOST_READS):
+                if not (data := self._sock.recv(_READ)):
+                    return
+                self._protocol.data_received(data)
+
     def _write_ready(self) -> None:
         assert self._unsent is not None  # noqa: S101 - the writer is removed after the last byte
         try:
@@ -163,10 +173,13 @@ class SocketTransport(asyncio.Transport):
         if self._closing:
             self._lose(None)
         elif self._output_ended:
-            try:
-                self._sock.shutdown(socket.SHUT_WR)
-            except OSError as error:
-                self._lose(error)
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:  # the client has reset the connection
+            self._lose(error)
 
     def _lose(self, error: OSError | None) -> None:
         """Close, and call `connection_lost` after the current callback."""
@@ -180,6 +193,8 @@ class SocketTransport(asyncio.Transport):
         self._loop.call_soon(self._call_connection_lost, error)
 
     def _call_connection_lost(self, error: OSError | None) -> None:
+        if error is not None and not self._input_ended:
+            self._read_rest()
         protocol, self._protocol = self._protocol, _NO_PROTOCOL
         try:
             protocol.connection_lost(error)
