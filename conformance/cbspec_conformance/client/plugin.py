@@ -108,8 +108,9 @@ class ClientSuite:
         future = self._results.get(result.situation.name)
         if future is not None and not future.done():
             future.set_result(result)
-        elif future is None:
-            self._findings += result.findings
+        elif future is None:  # a control of a run of named situations
+            only = self._options.common.only or tuple({row.requirement for row in self.chosen})
+            self._findings += of_interest(result.findings, result.situation.requirement, only)
 
     def result(self, situation: Situation) -> list[Finding]:
         """Wait for a situation, and return its findings."""
@@ -209,11 +210,21 @@ class ClientSuite:
         if self._options.narrowed or self._options.common.only:
             return self._findings
         missing = [
-            Finding(row.id, Outcome.NOT_EXERCISED, reason=f"it applies {row.when}" if row.when else _UNSEEN)
+            Finding(row.id, Outcome.NOT_EXERCISED, reason=self._why_unseen(row))
             for row in CLIENT_REQUIREMENTS.values()
             if row.id not in have
         ]
         return [*self._findings, *missing]
+
+    def _why_unseen(self, row: Requirement) -> str:
+        """Return why nothing showed a requirement."""
+        if self._run.habits.fault:
+            return "the clean session doesn't work"
+        left_out = [each for each in left_out_of(self._options) if each.requirement == row.id]
+        reasons = [why_not(each, self._run.habits, self._options.profile, quick=False) for each in left_out]
+        if reasons:
+            return next(iter(reasons)) if all(reasons) else "not in a quick run"
+        return f"it applies {row.when}" if row.when else _UNSEEN
 
     def _result(self) -> RunResult:
         options = self._options.common
