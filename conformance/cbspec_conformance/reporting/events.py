@@ -1,0 +1,171 @@
+"""The results of a run as a stream of events, one line of JSON each: every report is made from it.
+
+A stream has, in this order: `run`, a `requirement` for each row of the catalogue, then for each case as it ends `case`,
+its `exchange`s and its `finding`s, and at last `end`, with the verdicts. Each case is written at once and flushed, so a
+run that is killed loses only the cases that have no result yet. A stream without `end` is valid: readers compute the
+verdicts from the findings.
+
+Tokens are redacted. Times are in seconds since the run began, unless a member says otherwise. The structures below are
+the format: `schemas/cbspec_schemas/results.schema.json` is generated from them. A new member with a default keeps
+`FORMAT`; every other change increases it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+import msgspec
+
+from cbspec.catalogue.requirements import JudgedRole, Level
+from cbspec_conformance.judging.verdicts import Outcome
+from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.reporting.baseline import BaselineEntry
+from cbspec_conformance.target.facts import Facts
+
+FORMAT: Final = 1
+"""The version of the format, in the first line of each stream."""
+
+
+class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="event"):
+    """One line of a stream."""
+
+
+class SubjectFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The implementation under test, as reports show it.
+
+    `address` is the relay's address, or the client's command; `name` shows it with the transports. `tls` and `cipher`
+    are those of the preflight's connection, `round_trip` its fastest answer in seconds. `features` are those of hello.
+    `notes` are sentences about what was found before the first case.
+    """
+
+    role: JudgedRole
+    address: str
+    name: str
+    transport: str
+    websocket: bool = False
+    tls: str = ""
+    cipher: str = ""
+    round_trip: float = 0.0
+    features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class RunStarted(_Event, frozen=True, tag="run"):
+    """The first line: what runs against what, and how.
+
+    `kit` is the version of cbspec, `specification` the revision of the protocol, `catalogue` the digest of the set of
+    requirements. `began` is the time in UTC. `command` repeats the run; `options` are the options that differ from
+    their defaults, by name. `profile` is the profile in TOML without secrets. `facts` are those of the preflight
+    (relays only). `plan` describes the effort of the properties. `narrowed`: a selector may have dropped cases.
+    `only` holds the requirements that the run judges (none: all), `own_cases` says that only their own cases were
+    selected. `today` decides which entries of the `baseline` still apply. `selected` has an id for each selected case.
+    """
+
+    format: int
+    kit: str
+    specification: str
+    catalogue: str
+    began: datetime.datetime
+    subject: SubjectFacts
+    today: datetime.date
+    command: str = ""
+    options: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    profile: str = ""
+    facts: Facts | None = None
+    plan: str = ""
+    fail_on_should: bool = False
+    require_all: bool = False
+    narrowed: bool = False
+    only: tuple[str, ...] = ()
+    own_cases: bool = False
+    baseline_file: str = ""
+    baseline: tuple[BaselineEntry, ...] = ()
+    selected: tuple[str, ...] = ()
+
+
+class RequirementListed(_Event, frozen=True, tag="requirement"):
+    """A row of the catalogue; see `cbspec.catalogue.requirements.Requirement`."""
+
+    id: str
+    level: Level
+    chapter: str
+    section: str
+    demand: str
+    why: str
+    when: str = ""
+    needs: tuple[str, ...] = ()
+    untestable: str = ""
+
+
+class CaseReported(_Event, frozen=True, tag="case"):
+    """A case, or a situation of a client, has ended.
+
+    `name` is its node id, `requirement` its own one ("": the preflight). `about` tells how it tries the requirement.
+    `outcome` is that of its own requirement (None: an error of the kit). `at` is the time of its begin, and of the
+    first of its `records`' times. `sources` are the suite's addresses, `identifiers` its tunnel ids and subjects: they
+    find the case in the logs of the relay.
+    """
+
+    name: str
+    requirement: str
+    about: str = ""
+    outcome: Outcome | None = None
+    at: float = 0.0
+    seconds: float = 0.0
+    cost: Cost | None = None
+    sources: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+
+class ExchangeSeen(_Event, frozen=True, tag="exchange"):
+    """One exchange of a case: a request with everything that followed.
+
+    The records of all exchanges of a case, in order, are its transcript (`cbspec_conformance.record.saved`; for
+    clients, the same kinds of records, seen from the relay, and `Output` and `Exited`). `first` is the place of the
+    first of them in it, and record times count from the case's begin.
+    """
+
+    case: str
+    first: int
+    records: tuple[dict[str, Any], ...]
+
+
+class FindingMade(_Event, frozen=True, tag="finding"):
+    """What a case says about a requirement; see `cbspec_conformance.judging.verdicts.Finding`.
+
+    `decisive` are the places of the decisive records in the case's transcript. `exchange` is the text of the exchange,
+    its decisive lines marked ">".
+    """
+
+    requirement: str
+    outcome: Outcome
+    case: str = ""
+    reason: str = ""
+    expected: str = ""
+    seen: str = ""
+    exchange: str = ""
+    aspect: str = ""
+    change: str = ""
+    number: int = -1
+    kinds: tuple[str, ...] = ()
+    decisive: tuple[int, ...] = ()
+
+
+class RunEnded(_Event, frozen=True, tag="end"):
+    """The last line. `verdicts` has the outcome of each requirement (None: not selected); `seconds` is the run's time.
+
+    `stale` are the entries of the baseline that pass now, `kit_errors` the kit's own errors.
+    """
+
+    green: bool
+    exit_code: int
+    seconds: float
+    verdicts: dict[str, Outcome | None]
+    interrupted: bool = False
+    stale: tuple[str, ...] = ()
+    kit_errors: tuple[str, ...] = ()
+
+
+Event = RunStarted | RequirementListed | CaseReported | ExchangeSeen | FindingMade | RunEnded
+"""A line of a stream, told apart by its member `event`."""
