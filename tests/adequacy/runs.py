@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import pkgutil
@@ -22,13 +21,13 @@ import pytest
 import cbspec_conformance.relay
 from cbspec.cli import main
 from cbspec.cli.explain import find_cases
-from cbspec_conformance.reporting.results import write_results
-from cbspec_conformance.reporting.saved_run import SavedRun
+from cbspec_conformance.reporting.stream import RecordedRun, StreamError
 from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import MatrixRow, judge
 from tests.adequacy.sentences import untrue
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 from tests.support.processes import served
+from tests.support.results import results_of
 
 SUITE = Path(cbspec_conformance.__file__).parent
 _LOGS = Path(__file__).parents[2] / ".adequacy"  # reports of runs with a bad verdict
@@ -84,9 +83,9 @@ def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
 
 
 def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
-    """Return the results of a run. Raises NoResults if there are none, or if its transcript gives other verdicts."""
-    file, transcript = folder / "results.json", folder / "transcript.jsonl"
-    options = ("--results", str(file), "--transcript", str(transcript), "--max-time", f"{_PATIENCE:.0f}", *arguments)
+    """Return the results of a run. Raises NoResults if there are none, or if its transcripts give other verdicts."""
+    file = folder / "results.jsonl"
+    options = ("--results", str(file), "--max-time", f"{_PATIENCE:.0f}", *arguments)
     process = context.Process(target=_run, args=(options, folder))
     process.start()
     process.join(_PATIENCE)
@@ -94,20 +93,24 @@ def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[s
         process.kill()
         process.join()
         raise NoResults(f"the run took more than {_PATIENCE:.0f} s")
-    if not file.exists():
+    try:
+        run = RecordedRun.load(file)
+        found, again = results_of(run), results_of(run.rejudged())
+        nothing = run.ended is None or bool(run.ended.reason)
+    except (OSError, StreamError):
+        nothing = True
+    if nothing:
         lines = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
         raise NoResults(f"exit code {process.exitcode}: {lines[-1] if lines else 'no output'}")
-    found = dict(json.loads(file.read_text(encoding="utf-8")))
-    if difference := _difference(found, folder / "rejudged.json"):
+    if difference := _difference(found, again):
         raise NoResults(f"the transcript gives another verdict: {difference}")
     if sentence := untrue(found):
         raise NoResults(f"a sentence is untrue: {sentence}")
     return found
 
 
-def _difference(run: dict[str, Any], rejudged: Path) -> str:
-    """Return the first difference between the verdicts of a run and those recomputed from its transcript."""
-    again = json.loads(rejudged.read_text(encoding="utf-8")) if rejudged.exists() else {"requirements": {}}
+def _difference(run: dict[str, Any], again: dict[str, Any]) -> str:
+    """Return the first difference between the verdicts of a run and those recomputed from its transcripts."""
     for name, verdict in run["requirements"].items():
         one, other = _verdict(verdict), _verdict(again["requirements"].get(name, {}))
         if one != other:
@@ -117,7 +120,7 @@ def _difference(run: dict[str, Any], rejudged: Path) -> str:
 
 def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
     """Return a verdict without the exchanges as text: a transcript cuts long messages."""
-    findings = [{**finding, "exchange": ""} for finding in verdict.get("findings", ())]
+    findings = [{**finding, "exchange": "", "decisive": (), "steps": ""} for finding in verdict.get("findings", ())]
     return {**verdict, "findings": findings}
 
 
@@ -126,10 +129,7 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.environ["XDG_CACHE_HOME"] = str(folder)  # runs share no saved failures
-    code = pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments])
-    if (transcript := folder / "transcript.jsonl").exists():
-        write_results(SavedRun.load(transcript).result(), folder / "rejudged.json")
-    sys.exit(code)
+    sys.exit(pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]))
 
 
 def run(

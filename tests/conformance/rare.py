@@ -6,13 +6,13 @@ Each deviation is judged with many seeds and without saved examples. It is found
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
 
 from cbspec_simulator import RARE
 from tests.conformance.commands import simulator, verify
+from tests.support.results import results_of
 
 CASES = {
     "rare-tunnel-id": "any_tunnel_id or (any_spelling and tunnel_info)",
@@ -48,13 +48,13 @@ def main() -> int:
 def found(id_: str, profile: Path, seed: int, more: list[str]) -> bool:
     """Judge a relay with a rare deviation under one seed, and return whether it was found."""
     with tempfile.TemporaryDirectory() as name:
-        results = Path(name) / "results.json"
+        results = Path(name) / "results.jsonl"
         options = ["--effort", "thorough", "--seed", str(seed), "-x", "-k", CASES[id_], "--results", str(results)]
         target = ["--target-profile", str(profile)]
         done = verify(*target, *options, *more, folder=Path(name), patience=None, XDG_CACHE_HOME=name)
         if not results.exists():
             raise RuntimeError(done.text)
-        verdicts = json.loads(results.read_text())["requirements"]
+        verdicts = results_of(results)["requirements"]
         return verdicts[RARE[id_].requirement]["outcome"] in ("failed", "warned")
 
 

@@ -35,7 +35,7 @@ def test_a_whole_run_passes_and_its_transcript_gives_the_same_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder := tmp_path / "empty").mkdir()
-    options = ("--transport", "websocket", "--transcript", str(tmp_path / "run.jsonl"), "--effort", "quick", "-n", "2")
+    options = ("--transport", "websocket", "--results", str(tmp_path / "run.jsonl"), "--effort", "quick", "-n", "2")
     done = verify(*options, folder=folder, patience=200)
     assert_green(done)
     assert "(websocket" in done.text
@@ -53,7 +53,7 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
     transcript = tmp_path / "run.jsonl"
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
         options = ("--effort", "quick", "--only", "CB-HEL-002,CB-AUT-004,CB-TUN-001", "--own-cases")
-        live = verify("--target-profile", str(profile), *options, "--transcript", str(transcript))
+        live = verify("--target-profile", str(profile), *options, "--results", str(transcript))
     assert main(["judge", str(transcript)]) == live.code == 1
     assert table(capsys.readouterr().out) == table(live.text)
     assert not has_token(transcript.read_text())
@@ -73,7 +73,10 @@ def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:
     assert "and the proxy 127.0.0.1:1 failed" in said
 
 
-@pytest.mark.parametrize("text", [None, "", "{]\n", "[]\n", '{"transcript": 0}\n', '{"transcript": 1}\n'])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{]\n", "[]\n", '{"event": "run"}\n', '{"event": "run", "format": 1}\n', '{"event"'],
+)
 def test_an_invalid_transcript_is_reported(
     text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from cbspec.descriptors import raise_limit
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Profile, Tenant, dump, load
 from tests.support.processes import Served, served
+from tests.support.results import results_of
 
 ROOT = Path(__file__).parents[2]
 TENANTS = [f"crowd-{number}" for number in range(10)]
@@ -70,7 +70,7 @@ def crowded(relay: Served, count: int) -> Iterator[None]:
 
 def judged(folder: Path, profile: Path, options: Sequence[str]) -> dict[str, str]:
     """Run the suite; return the outcome of each requirement."""
-    results, log = folder / "results.json", folder / "suite.log"
+    results, log = folder / "results.jsonl", folder / "suite.log"
     command = [sys.executable, "-m", "pytest", "conformance/", "--target-profile", str(profile)]
     command += ["--results", str(results), *options]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}  # no failures stored by earlier runs
@@ -78,7 +78,7 @@ def judged(folder: Path, profile: Path, options: Sequence[str]) -> dict[str, str
         subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, env=environment, timeout=_PATIENCE, check=False)
     if not results.exists():
         raise RuntimeError(f"the suite wrote no results:\n{log.read_text(errors='replace')[-2000:]}")
-    return {name: found["outcome"] for name, found in json.loads(results.read_text())["requirements"].items()}
+    return {name: found["outcome"] for name, found in results_of(results)["requirements"].items()}
 
 
 def run(crowd: int, options: Sequence[str]) -> dict[str, str]:

@@ -13,8 +13,14 @@ from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.documents import keys, meta, plain_type, write_key, write_pairs, write_value
 from cbspec.profile.reading import ProfileDocument
 from cbspec.profile.target import Endpoint, Profile
+from cbspec.redact import redact
 
 _WIDTH: Final = 110
+MASK: Final = "***"
+"""What stands for a secret in the profile of a report."""
+
+_SECRET: Final = ("secret", "ready", "headers", "body", "command", "claims")
+_USER_INFO: Final = re.compile(r"(//)[^/@]*@")
 _INTRODUCTION: Final = (
     'What the suite may know of a relay. Every key is optional: without it, some requirements are "not exercised", and '
     "the report names the missing key. A line that begins with # and a key, without a space between them, is inactive: "
@@ -27,12 +33,35 @@ def dump(profile: Profile) -> str:
 
     The text contains secrets that came from a file or the environment, so its file must be private.
     """
-    document = _plain(profile)
+    return _written(_plain(profile))
+
+
+def dump_public(profile: Profile) -> str:
+    """Return a profile as TOML for a report: secrets, ready tokens, commands and the parts of HTTP calls are masked."""
+    return _written(_masked(_plain(profile)))
+
+
+def _written(document: dict[str, Any]) -> str:
     tenants = document.pop("tenants", [])
     lines = [line for name, table in document.items() for line in _table(name, table)]
     for tenant in tenants:
         lines += ["[[tenants]]", *write_pairs(tenant), ""]
     return "\n".join(lines)
+
+
+def _masked(value: Any, *, secret: bool = False) -> Any:  # noqa: ANN401 - any TOML value
+    match value:
+        case dict():
+            return {name: _masked(inner, secret=secret or name in _SECRET) for name, inner in value.items()}
+        case list() if secret and value:
+            return [MASK]
+        case list():
+            return [_masked(inner) for inner in value]
+        case str() if secret:
+            return MASK
+        case str():
+            return _USER_INFO.sub(rf"\1{MASK}@", redact(value, MASK))
+    return value
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - any TOML value

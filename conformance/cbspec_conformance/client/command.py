@@ -43,9 +43,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add = parser.add_argument_group("reports").add_argument
-    add("--records", metavar="FOLDER", help="write output, transcript and findings of each situation to this folder")
     add("--exchanges", metavar="N", help="exchanges to show for each requirement (default: 1)")
-    add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
+    add("--results", metavar="FILE", help="write the run as it happens, for cbspec report (JSON Lines)")
     add("--junit-xml", metavar="FILE", help="write the results for a CI server (JUnit)")
     add("--fingerprint", metavar="FILE", help="write the client's behaviour where the specification is silent (JSON)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")

@@ -16,12 +16,12 @@ from cbspec_conformance.client.client_profile import (
     with_command,
 )
 from cbspec_conformance.client.situations import SITUATIONS, Situation, situations
-from cbspec_conformance.runner.options import Options, folder
+from cbspec_conformance.runner.options import Options
 
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """The options about the client; `common` are those that runs for relays have, too. `records` is a folder."""
+    """The options about the client; `common` are those that runs for relays have, too."""
 
     common: Options
     profile: ClientProfile
@@ -29,7 +29,6 @@ class ClientOptions:
     transport: str
     quick: bool
     narrowed: bool
-    records: Path | None
 
 
 def add_client_options(parser: pytest.Parser) -> None:
@@ -40,7 +39,6 @@ def add_client_options(parser: pytest.Parser) -> None:
     )
     add("--client-profile", metavar="FILE", help="profile of the client (TOML)")
     add("--situation", action="append", default=[], metavar="NAME", help="run this situation alone (repeatable)")
-    add("--records", metavar="FOLDER", help="write output, transcript and findings of each situation to this folder")
 
 
 def judges_client(config: pytest.Config) -> bool:
@@ -59,8 +57,7 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
     for option, value, instead in (
         ("--target", common.target, "names a relay: give it or --client"),
         ("--target-profile", common.profile_file, "is the profile of a relay: --client-profile is that of a client"),
-        ("--failures", common.failures, "is for relays: --records FOLDER keeps what a client did"),
-        ("--transcript", common.transcript, "is for relays: --records FOLDER keeps what a client did"),
+        ("--failures", common.failures, "is for relays: --results FILE records what a client did"),
     ):
         if value is not None:
             raise pytest.UsageError(f"{option} {instead}")
@@ -75,7 +72,6 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
         transport,
         quick and not named,
         bool(named),
-        folder("--records", config.getoption("--records")),
     )
 
 

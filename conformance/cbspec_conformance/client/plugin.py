@@ -21,18 +21,19 @@ import pytest
 
 from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS
 from cbspec.exit_codes import ExitCode
-from cbspec_conformance.client.excerpt import excerpt
+from cbspec_conformance.client.lines import lines_of
 from cbspec_conformance.client.options import ClientOptions
-from cbspec_conformance.client.records import write_record
 from cbspec_conformance.client.run import ClientRun, Result
-from cbspec_conformance.client.situations import CLEAN, Situation
+from cbspec_conformance.client.situations import CLEAN, SITUATIONS, Situation
 from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, of_interest
 from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
-from cbspec_conformance.reporting.subject import judged_client
+from cbspec_conformance.reporting.stream import line_of, made
+from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, status_of
 from cbspec_conformance.runner.outputs import write_outputs
+from cbspec_conformance.runner.streaming import stream_for
 
 NAME: Final = "cbspec-clients"
 """The name under which the plugin is registered."""
@@ -60,6 +61,9 @@ class ClientSuite:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stream = stream_for(options.common, config)
+        self._began = time.monotonic()
+        self._without_result: set[str] = set()  # situations for which the time was up
         self._deadline = time.monotonic() + options.common.max_time
         self._interrupted = False
         self._ends_early = False
@@ -100,17 +104,19 @@ class ClientSuite:
                 future.cancel()
 
     def _take(self, result: Result) -> None:
-        if self._options.records is not None:
-            try:
-                write_record(result, self._options.records)
-            except OSError as error:
-                self._unwritten = [f"--records: {error.filename}: {error.strerror}; some records are missing"]
-        future = self._results.get(result.situation.name)
+        """Accept the result of a situation; called in the thread of the situations."""
+        situation = result.situation
+        # The controls of a run of named situations show only what those are about, or what they break.
+        only = self._options.common.only or (*{row.requirement for row in self.chosen},) * self._options.narrowed
+        findings = of_interest(result.findings, situation.requirement, only if situation not in self.chosen else self._options.common.only)
+        if self._stream is not None and situation.name not in self._without_result:
+            self._begin_stream()
+            self._stream.add(lines_of(replace(result, findings=findings), time.monotonic() - self._began))
+        future = self._results.get(situation.name)
         if future is not None and not future.done():
             future.set_result(result)
-        elif future is None:  # a control of a run of named situations
-            only = self._options.common.only or tuple({row.requirement for row in self.chosen})
-            self._findings += of_interest(result.findings, result.situation.requirement, only)
+        elif future is None:
+            self._findings += findings
 
     def result(self, situation: Situation) -> list[Finding]:
         """Wait for a situation, and return its findings."""
@@ -124,9 +130,10 @@ class ClientSuite:
             if self._error is not None:
                 raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
             reason = CUT_SHORT if self._results[situation.name].cancelled() else TIME_UP
+            self._without_result.add(situation.name)
             self._stop()
             return [Finding(situation.requirement, Outcome.NOT_EXERCISED, situation.name, reason)]
-        return _with_exchange(result)
+        return result.findings
 
     def _stop(self) -> None:
         """End the clients that are still running; no process is left behind."""
@@ -186,6 +193,7 @@ class ClientSuite:
         if self._thread is None or self._ends_early:
             return
         result = self._result()
+        self._end_stream(result)
         write_report(result, terminalreporter.write_line)
         verdicts = verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ())
         narrowed = self._options.narrowed
@@ -203,6 +211,30 @@ class ClientSuite:
         return plugin if isinstance(plugin, pytest.TerminalReporter) else None
 
     # ------------------------------------------------------------------ the result
+
+    @property
+    def _subject(self) -> JudgedSubject:
+        command = shlex.join(self._options.profile.command)
+        return judged_client(command, self._options.transport, self._run.habits.fault)
+
+    @property
+    def _command(self) -> str:
+        return f"cbspec verify-client -- {shlex.join(self._options.profile.command)}"
+
+    def _begin_stream(self) -> None:
+        if self._stream is not None and not self._stream.has_begun:
+            self._stream.begin(self._subject, narrowed=self._options.narrowed, command=self._command)
+
+    def _end_stream(self, result: RunResult) -> None:
+        """Write the situations without a result, the requirements that nothing showed, and the end."""
+        if self._stream is None:
+            return
+        self._begin_stream()
+        for finding in self._findings:
+            if finding.case in self._without_result:
+                self._stream.add(lines_of(Result(SITUATIONS[finding.case], [finding])))
+        self._stream.add(b"".join(line_of(made(finding)) for finding in self._all_findings() if not finding.case))
+        self._unwritten += self._stream.end(result)
 
     def _all_findings(self) -> list[Finding]:
         """Return the findings, and one for each requirement that nothing showed."""
@@ -230,12 +262,9 @@ class ClientSuite:
         options = self._options.common
         baseline = options.baseline
         verdicts = baseline.applied(verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ()))
-        command = shlex.join(self._options.profile.command)
-        broken = [finding.case for finding in self._findings if finding.outcome in (Outcome.FAILED, Outcome.WARNED)]
-        again = f"cbspec verify-client --situation {broken[0]} -- {command}" if broken else ""
         return RunResult(
             verdicts,
-            judged_client(command, self._options.transport, self._run.habits.fault),
+            self._subject,
             options.fail_on_should,
             options.require_all,
             (),
@@ -244,24 +273,13 @@ class ClientSuite:
             baseline,
             () if self._options.narrowed else baseline.stale(verdicts),
             options.exchanges,
-            again,
+            self._command,
         )
 
 
 def _situation(item: pytest.Item) -> Situation | None:
     found = item.callspec.params.get("situation") if isinstance(item, pytest.Function) else None
     return found if isinstance(found, Situation) else None
-
-
-def _with_exchange(result: Result) -> list[Finding]:
-    """Return the findings of a situation; those of a breach show what was observed."""
-    if result.seen is None:
-        return result.findings
-    shown = excerpt(result.seen)
-    return [
-        replace(finding, exchange=shown) if finding.outcome in (Outcome.FAILED, Outcome.WARNED) else finding
-        for finding in result.findings
-    ]
 
 
 def situations_of(config: pytest.Config) -> tuple[Situation, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cbspec_conformance.client.client_profile import ClientProfile
+from cbspec_conformance.client.excerpt import decisive_places, excerpt, rows_of
 from cbspec_conformance.client.habits import Habits, learn
 from cbspec_conformance.client.observed import Observation
 from cbspec_conformance.client.process import CannotStart
@@ -17,7 +18,8 @@ from cbspec_conformance.client.situations import CLEAN, DOWN, PACED, Situation
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 
 _RUNNING = 32
-_BAD = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE)
+_BROKEN = (Outcome.FAILED, Outcome.WARNED)
+_BAD = (*_BROKEN, Outcome.INCONCLUSIVE)
 _PORTS = 10  # local ports from {local_port} on that a client may use for several tunnels
 _CONTROLS = (CLEAN, DOWN, PACED)
 _ATTEMPTS = 3  # at a control
@@ -148,6 +150,12 @@ class ClientRun:
             token=session.token,
             quick=self.quick,
         )
+        if any(finding.outcome in _BROKEN for finding in findings):
+            shown, decisive = excerpt(session.seen), decisive_places(rows_of(session.seen), session.seen.struck)
+            findings = [
+                replace(each, exchange=shown, decisive=decisive) if each.outcome in _BROKEN else each
+                for each in findings
+            ]
         return Result(session.situation, findings, session.seen)
 
     def _tell(self, result: Result) -> None:

@@ -6,6 +6,7 @@ A run computes its findings with them, and `cbspec judge` computes them again fr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.judging import judge
@@ -25,6 +26,7 @@ from cbspec_conformance.record.conclusions import (
     Observed,
     TriedAgain,
 )
+from cbspec_conformance.record.excerpt import decisive_places
 from cbspec_conformance.record.exchange import Exchange, exchanges
 from cbspec_conformance.record.render import change_of, render
 from cbspec_conformance.record.transcript import Record, Transcript
@@ -34,9 +36,14 @@ CHANGED = "this version of the kit judges an exchange of the case differently: r
 
 
 def broken(
-    breach: Breach, case: str, *, exchanges: Sequence[int] = (), kinds: tuple[str, ...] = (), **shown: str
+    breach: Breach,
+    case: str,
+    *,
+    exchanges: Sequence[int] = (),
+    kinds: tuple[str, ...] = (),
+    **shown: Any,  # noqa: ANN401 - members of a finding
 ) -> Finding:
-    """Return the finding for a breach, by the level of its requirement. `shown`: exchange, change and steps."""
+    """Return the finding for a breach, by the level of its requirement. `shown`: see `Finding`."""
     outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
     return Finding(
         breach.requirement,
@@ -50,7 +57,7 @@ def broken(
     )
 
 
-def blamed(record: Blamed, case: str, *, mistake: str = "", own: str = "", **shown: str) -> Finding:
+def blamed(record: Blamed, case: str, *, mistake: str = "", own: str = "", **shown: Any) -> Finding:  # noqa: ANN401 - as above
     """Return the finding for a breach that was seen along the way; see `of_a_mistake`. `shown`: see `broken`."""
     case = record.case or case
     if not record.certain:
@@ -64,7 +71,7 @@ def own_finding(
     ended: CaseEnded,
     observed: Mapping[str, str],
     why_not: Callable[[str], str],
-    **shown: str,
+    **shown: Any,  # noqa: ANN401 - as above
 ) -> Finding | None:
     """Return the case's own finding, or None after an error of the kit.
 
@@ -111,9 +118,13 @@ def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callab
     """Return the findings of a case, computed from its transcript. A `requirement` of "" is the preflight."""
     made = exchanges(transcript)
 
-    def shown(numbers: Sequence[int]) -> dict[str, str]:
+    def shown(numbers: Sequence[int]) -> dict[str, Any]:
         of = [made[number] for number in numbers]
-        return {"exchange": render(transcript, of), "change": change_of(transcript, of)}
+        return {
+            "exchange": render(transcript, of),
+            "decisive": decisive_places(transcript, of),
+            "change": change_of(transcript, of),
+        }
 
     others = []
     for record in _blamed(transcript, made):

@@ -53,9 +53,10 @@ class Finding:
 
     `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
     describe a failure, and `change` the intended mistake in its request, or the request's place in a series. `number`
-    is the place of its last exchange in the case's transcript. `kinds` name the kinds of mistakes that the relay
-    accepted, or the wrong codes ("code " and the code) that refused them. For an observation, `seen` is the relay's
-    behaviour in the situation `aspect`. `steps` is the content of a failure file, as JSON.
+    is the place of its last exchange in the case's transcript, `decisive` those of the decisive records. `kinds` name
+    the kinds of mistakes that the relay accepted, or the wrong codes ("code " and the code) that refused them. For an
+    observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the content of a failure file, as
+    JSON.
     """
 
     requirement: str
@@ -70,6 +71,7 @@ class Finding:
     steps: str = ""
     number: int = -1
     kinds: tuple[str, ...] = ()
+    decisive: tuple[int, ...] = ()
 
 
 def without_values(sentence: str) -> str:
@@ -87,6 +89,11 @@ _WORST_FIRST = (
     Outcome.OBSERVED,
     Outcome.NOT_EXERCISED,
 )
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome | None:
+    """Return the outcome that decides about a requirement, or None if there is none."""
+    return min(outcomes, key=_WORST_FIRST.index, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +164,7 @@ def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> V
     outcomes = {finding.outcome for finding in findings}
     if any(finding.reason in (*UNFINISHED, PARTIAL) for finding in findings):
         outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case without enough time might have failed
-    outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
-    return Verdict(requirement, outcome, tuple(findings))
+    return Verdict(requirement, worst(outcomes), tuple(findings))
 
 
 def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool = False) -> bool:

@@ -56,6 +56,12 @@ def decisive_records(transcript: Transcript, exchanges: Sequence[Exchange]) -> l
     return [record for at, record in enumerate(own) if not answers or at in places or _is_telling(record)]
 
 
+def decisive_places(transcript: Transcript, exchanges: Sequence[Exchange]) -> tuple[int, ...]:
+    """Return the places of the decisive records in a transcript."""
+    decided = {id(record) for record in decisive_records(transcript, exchanges)}
+    return tuple(place for place, record in enumerate(transcript.records) if id(record) in decided)
+
+
 def without_bytes(records: Sequence[WireRecord]) -> list[WireRecord]:
     """Return the records without bytes, which only repeat the messages; a connection without messages has no others."""
     told = {record.connection for record in records if isinstance(record, Message)}

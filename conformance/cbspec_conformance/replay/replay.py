@@ -24,14 +24,14 @@ from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import PREFLIGHT, Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.verdicts import PARTIAL
+from cbspec_conformance.judging.verdicts import PARTIAL, Outcome, Verdict
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.render import folded
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.script import FailureScript
-from cbspec_conformance.reporting.results import Results, read_results
+from cbspec_conformance.reporting.stream import RecordedRun
 from cbspec_conformance.target.connector import Connector, LifeSigns
 from cbspec_conformance.target.tokens import TokenSource
 
@@ -81,32 +81,34 @@ def _arguments(failures: Sequence[Failure]) -> list[str]:
     return [*failures[0].options, *names]
 
 
-def _run(arguments: Sequence[str]) -> Results | str:
-    """Return the results of a run of the suite, or the reason why no case ran."""
+def _run(arguments: Sequence[str]) -> Sequence[Verdict] | str:
+    """Return the verdicts of a run of the suite, or the reason why no case ran."""
     with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
-        file = Path(folder) / "results.json"
+        file = Path(folder) / "results.jsonl"
         command = [sys.executable, "-P", "-m", "pytest", *PYTEST_OPTIONS, "-q", "--results", str(file)]
         done = subprocess.run([*command, *arguments], capture_output=True, check=False)  # noqa: S603 - our own
         if done.returncode in (0, 1, ExitCode.NOTHING_TO_JUDGE) and file.exists():
-            return read_results(file)
+            run = RecordedRun.load(file)
+            if run.ended is not None and not run.ended.reason:
+                return run.verdicts
     output = [line for line in (done.stdout + done.stderr).decode(errors="replace").splitlines() if line.strip()]
     missing = any(line.startswith(("ERROR: not found", "ERROR: file or directory not found")) for line in output)
     return "this kit has no such case" if missing else (output or ["no output"])[-1]
 
 
-def _outcome(failure: Failure, results: Results | str) -> ReplayOutcome:
-    if isinstance(results, str):
-        return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case cannot run again: {results}")
-    rows = results.requirements
-    own = rows[failure.requirement].findings if failure.requirement in rows else ()
+def _outcome(failure: Failure, verdicts: Sequence[Verdict] | str) -> ReplayOutcome:
+    if isinstance(verdicts, str):
+        return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case cannot run again: {verdicts}")
+    found = {verdict.requirement.id: verdict.findings for verdict in verdicts}
+    own = found.get(failure.requirement, ())
     for finding in sorted(own, key=lambda each: each.case != failure.case):
-        if finding.outcome in ("failed", "warned"):
+        if finding.outcome in (Outcome.FAILED, Outcome.WARNED):
             case = "its case" if finding.case == failure.case else f"another case of its requirement, {finding.case},"
             seen = f"{case} fails: expected {finding.expected}; seen: {finding.seen}"
             return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange)
-    of_case = [finding for row in rows.values() for finding in row.findings if finding.case == failure.case]
+    of_case = [finding for each in found.values() for finding in each if finding.case == failure.case]
     findings = [finding for finding in own if finding.reason != PARTIAL] if failure.case == PREFLIGHT else of_case
-    if findings and all(finding.outcome == "passed" for finding in findings):
+    if findings and all(finding.outcome is Outcome.PASSED for finding in findings):
         return ReplayOutcome(ReplayVerdict.FIXED, "its case passes")
     reason = next((finding.reason for finding in findings if finding.reason), "it did not finish")
     return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case: {reason}")
@@ -166,7 +168,7 @@ def _after_earlier_cases(
 
     The whole selection of a run is run again, once for all failures of that run.
     """
-    runs: dict[tuple[object, ...], Results | str] = {}
+    runs: dict[tuple[object, ...], Sequence[Verdict] | str] = {}
     found: dict[int, ReplayOutcome] = {}
     for index, (failure, alone) in enumerate(zip(failures, outcomes, strict=True)):
         if alone.verdict is not ReplayVerdict.FIXED or not failure.earlier:

@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import msgspec
 
-from cbspec.catalogue.requirements import JudgedRole, Level
+from cbspec.catalogue.requirements import Level
 from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.reporting.baseline import BaselineEntry
+from cbspec_conformance.reporting.subject import JudgedSubject
 from cbspec_conformance.target.facts import Facts
 
 FORMAT: Final = 1
@@ -29,26 +30,6 @@ FORMAT: Final = 1
 
 class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="event"):
     """One line of a stream."""
-
-
-class SubjectFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The implementation under test, as reports show it.
-
-    `address` is the relay's address, or the client's command; `name` shows it with the transports. `tls` and `cipher`
-    are those of the preflight's connection, `round_trip` its fastest answer in seconds. `features` are those of hello.
-    `notes` are sentences about what was found before the first case.
-    """
-
-    role: JudgedRole
-    address: str
-    name: str
-    transport: str
-    websocket: bool = False
-    tls: str = ""
-    cipher: str = ""
-    round_trip: float = 0.0
-    features: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 class RunStarted(_Event, frozen=True, tag="run"):
@@ -67,10 +48,10 @@ class RunStarted(_Event, frozen=True, tag="run"):
     specification: str
     catalogue: str
     began: datetime.datetime
-    subject: SubjectFacts
+    subject: JudgedSubject
     today: datetime.date
     command: str = ""
-    options: dict[str, str] = {}  # noqa: RUF012 - msgspec copies it
+    options: dict[str, str] = {}
     profile: str = ""
     facts: Facts | None = None
     plan: str = ""
@@ -102,9 +83,9 @@ class CaseReported(_Event, frozen=True, tag="case"):
     """A case, or a situation of a client, has ended.
 
     `name` is its node id, `requirement` its own one ("": the preflight). `about` tells how it tries the requirement.
-    `outcome` is that of its own requirement (None: an error of the kit). `at` is the time of its begin, and of the
-    first of its `records`' times. `sources` are the suite's addresses, `identifiers` its tunnel ids and subjects: they
-    find the case in the logs of the relay.
+    `outcome` is that of its own requirement (None: an error of the kit), `at` the time of its begin, `seconds` how long
+    it took. `sources` are the suite's addresses, `identifiers` its tunnel ids and subjects: they find the case in the
+    logs of the relay.
     """
 
     name: str
@@ -155,7 +136,8 @@ class FindingMade(_Event, frozen=True, tag="finding"):
 class RunEnded(_Event, frozen=True, tag="end"):
     """The last line. `verdicts` has the outcome of each requirement (None: not selected); `seconds` is the run's time.
 
-    `stale` are the entries of the baseline that pass now, `kit_errors` the kit's own errors.
+    `stale` are the entries of the baseline that pass now, `kit_errors` the kit's own errors. `reason` says why there
+    was nothing to judge ("": there was something).
     """
 
     green: bool
@@ -165,6 +147,7 @@ class RunEnded(_Event, frozen=True, tag="end"):
     interrupted: bool = False
     stale: tuple[str, ...] = ()
     kit_errors: tuple[str, ...] = ()
+    reason: str = ""
 
 
 Event = RunStarted | RequirementListed | CaseReported | ExchangeSeen | FindingMade | RunEnded

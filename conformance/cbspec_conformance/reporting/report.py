@@ -373,6 +373,8 @@ def _conclusion(run: RunResult, line: Write) -> None:
             again += f" --only {broken[0].requirement.id} --exchanges 3"
         else:
             line("One situation alone:")
+            case = next((each.case for each in broken[0].findings if each.outcome is broken[0].outcome), "")
+            again = again.replace("verify-client ", f"verify-client --situation {case} ", 1)
         for part in pasted(again):
             line(part)
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from cbspec.catalogue.requirements import CLIENT_SET, SET, JudgedRole
 from cbspec.profile.profile import Profile
+from cbspec_conformance.record.transcript import Opened, Transcript
 from cbspec_conformance.target.clock import in_words
 from cbspec_conformance.target.facts import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedSubject:
+class JudgedSubject(msgspec.Struct, frozen=True, omit_defaults=True):
     """A relay or a client under test.
 
-    `address` is the relay's address, or the client's command; `name` shows it with the transports. `notes` are
-    sentences about what was found before the first case.
+    `address` is the relay's address, or the client's command; `name` shows it with the transports. `tls` and `cipher`
+    are those of the preflight's first connection, `round_trip` is the fastest answer in seconds. `features` are those
+    of hello. `notes` are sentences about what was found before the first case.
     """
 
     role: JudgedRole
@@ -24,6 +26,9 @@ class JudgedSubject:
     name: str
     transport: str
     websocket: bool = False
+    tls: str = ""
+    cipher: str = ""
+    round_trip: float = 0.0
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -38,17 +43,22 @@ class JudgedSubject:
         return "CB" if self.role is JudgedRole.RELAY else "CC"
 
 
-def judged_relay(profile: Profile, facts: Facts) -> JudgedSubject:
-    """Return the relay of a profile with the facts of the preflight."""
+def judged_relay(profile: Profile, facts: Facts, preflight: Transcript | None = None) -> JudgedSubject:
+    """Return the relay of a profile with the facts of the preflight, and those of its first connection."""
     address = str(profile.target.address)
     transports = facts.transport + (", WebSocket too" if facts.websocket and facts.transport == "tcp" else "")
     at = f" at {facts.address}" if facts.address else ""
+    records = preflight.records if preflight is not None else []
+    opened = next((record for record in records if isinstance(record, Opened) and record.tls), None)
     return JudgedSubject(
         JudgedRole.RELAY,
         address,
         f"{address}{at} ({transports})",
         facts.transport,
         facts.websocket,
+        opened.tls if opened else "",
+        opened.cipher if opened else "",
+        facts.latency.trip,
         tuple(sorted(facts.features)),
         tuple(_notes(facts)),
     )

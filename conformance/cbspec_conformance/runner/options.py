@@ -8,12 +8,14 @@ import shlex
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec.profile.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.profile.target import Transport
+from cbspec.redact import redact
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_baseline
 
@@ -21,9 +23,15 @@ _LONGEST = 600.0  # seconds: a relay that is slow or leaks capacity must not hol
 _BOUND = f"end the run after this time, with a report (default: {_LONGEST:.0f}, or longer for more examples)"
 
 
+_DEFAULTS: Final[dict[str, object]] = {}  # of the options, by name
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a run. `target` None: the profile's address, or the embedded simulator. Times in seconds."""
+    """The options of a run. `target` None: the profile's address, or the embedded simulator. Times in seconds.
+
+    `given` are the options that differ from their defaults, as text by name.
+    """
 
     target: Endpoint | None
     profile_file: Path | None
@@ -37,11 +45,11 @@ class Options:
     plan: EffortPlan
     shuffle: int | None
     results: Path | None
+    given: dict[str, str]
     fingerprint: Path | None
     failures: Path | None
     baseline: Baseline
     write_baseline: Path | None
-    transcript: Path | None
     exchanges: int
     jobs: int | None
     costs: int
@@ -49,7 +57,12 @@ class Options:
 
 def add_options(parser: pytest.Parser) -> None:
     """Register the options with pytest."""
-    add = parser.getgroup("cbspec", "CloudBridge Relay conformance").addoption
+    group = parser.getgroup("cbspec", "CloudBridge Relay conformance")
+
+    def add(name: str, **settings: Any) -> None:  # noqa: ANN401 - argparse's own settings
+        _DEFAULTS[name] = settings.get("default", False if settings.get("action") == "store_true" else None)
+        group.addoption(name, **settings)
+
     add("--target", metavar="HOST:PORT", help="relay to judge (default: an embedded simulator)")
     add("--target-profile", metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
     add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
@@ -74,10 +87,9 @@ def add_options(parser: pytest.Parser) -> None:
         help="cases to run at once (default: by the relay's distance and limits)",
     )
     add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
-    add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
+    add("--results", metavar="FILE", help="write the run as it happens, for cbspec report and judge (JSON Lines)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
-    add("--transcript", metavar="FILE", help="write the transcript of the run, for cbspec judge (JSON Lines)")
     add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
 
 
@@ -100,15 +112,24 @@ def read_options(config: pytest.Config) -> Options:
         plan=plan,
         shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
         results=_writable("--results", config.getoption("--results")),
+        given=_given(config),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=folder("--failures", config.getoption("--failures")),
         baseline=_baseline(config.getoption("--baseline")),
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
-        transcript=_writable("--transcript", config.getoption("--transcript")),
         exchanges=config.getoption("--exchanges"),
         jobs=config.getoption("--jobs"),
         costs=config.getoption("--costs"),
     )
+
+
+def _given(config: pytest.Config) -> dict[str, str]:
+    values = {name: config.getoption(name) for name in _DEFAULTS}
+    return {name: _shown(value) for name, value in values.items() if value not in (None, [], _DEFAULTS[name])}
+
+
+def _shown(value: object) -> str:
+    return "" if value is True else redact(", ".join(value) if isinstance(value, list) else str(value))
 
 
 def relay_options(options: Options) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import traceback
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -12,14 +15,14 @@ from cbspec.catalogue.requirements import find
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Finding, Outcome, of_interest
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
-from cbspec_conformance.reporting.saved_run import case_line
+from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.target.relay import RelayUnderTest
 
 EXIT_CODES: Final = {
@@ -32,7 +35,7 @@ EXIT_CODES: Final = {
 
 # Attributes of a report, which carry data from a worker to the controller.
 _FINDINGS = "cbspec_findings"
-_TRANSCRIPT = "cbspec_transcript"
+_LINES = "cbspec_lines"
 _KNOWN = "cbspec_known"  # marks a failure of the baseline
 
 _KIT_ERROR = "cbspec: error of the kit"
@@ -67,13 +70,15 @@ def case_name(node: str) -> str:
 
 
 class Outcomes:
-    """Attaches findings, and on request transcripts, to pytest's reports.
+    """Attaches findings, and on request the lines of the stream of results, to pytest's reports.
 
-    Arguments: `baseline` holds the known failures, which pytest does not count as failures.
+    Arguments: `baseline` holds the known failures, which pytest does not count as failures. The run judges the
+    requirements in `only` (none: all), and began at the time `began` of the clock (None: no stream is wanted).
     """
 
-    def __init__(self, baseline: Baseline, *, transcripts: bool = False) -> None:
-        self._transcripts = transcripts
+    def __init__(self, baseline: Baseline, only: Sequence[str] = (), began: float | None = None) -> None:
+        self._only = only
+        self._began = began
         self._blamed: set[str] = set()
         self._baseline = baseline
 
@@ -107,8 +112,9 @@ class Outcomes:
             findings = all_findings(own, case, finding, log.findings, log.observations)
         vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
         vars(report)[_COST] = msgspec.to_builtins(transcript.cost)
-        if self._transcripts:
-            vars(report)[_TRANSCRIPT] = case_line(case, own, transcript)
+        if self._began is not None:
+            of = of_interest(findings, own, self._only)
+            vars(report)[_LINES] = case_lines(case, own, _about(item), transcript, of, self._began)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))
@@ -163,9 +169,10 @@ def cost_of(report: pytest.TestReport) -> Cost | None:
     return msgspec.convert(vars(report).get(_COST), Cost | None)
 
 
-def transcript_of(report: pytest.TestReport) -> str | None:
-    """Return the case's transcript that a report carries, if any, as a line of JSON."""
-    return vars(report).get(_TRANSCRIPT)
+def lines_of(report: pytest.TestReport) -> bytes:
+    """Return the lines of the stream that a report carries, if any."""
+    lines: bytes = vars(report).get(_LINES, b"")
+    return lines
 
 
 def kit_errors_of(report: pytest.TestReport) -> list[str]:
@@ -203,6 +210,12 @@ def _end(requirement: str, error: BaseException | None, target: RelayUnderTest |
         case Inconclusive() | Unreachable() | HandshakeFailure():
             return CaseEnded(now, 0, Ending.INCONCLUSIVE, str(error))
     return CaseEnded(now, 0, Ending.KIT_ERROR)
+
+
+def _about(item: pytest.Item) -> str:
+    """Return the first sentence of a case's docstring."""
+    text = inspect.getdoc(getattr(item, "function", None)) or ""
+    return re.split(r"(?<=\.)\s", " ".join(text.partition("\n\n")[0].split()), maxsplit=1)[0]
 
 
 def _is_unclear(finding: Finding) -> bool:

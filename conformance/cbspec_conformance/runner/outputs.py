@@ -1,4 +1,4 @@
-"""The files of a run: results, fingerprint, failures and baseline. An error is reported and affects no other file."""
+"""The files of a run: fingerprint, failures and baseline. An error is reported and affects no other file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from cbspec_conformance.failures.failure import failures_of, write_all
 from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
 from cbspec_conformance.reporting.report import RunResult, pasted
-from cbspec_conformance.reporting.results import write_results
 from cbspec_conformance.runner.options import Options, case_options, relay_options
 
 
@@ -51,7 +50,6 @@ def write_outputs(
         return f"{file}: {len(new.entries)} known failures; write a reason for each, an empty one is an error"
 
     wanted: tuple[tuple[str, Path | None, Callable[[Path], str | None]], ...] = (
-        ("--results", options.results, lambda file: write_results(result, file)),
         ("--fingerprint", options.fingerprint, lambda file: write_fingerprint(result, file)),
         ("--failures", options.failures, failures),
         ("--write-baseline", options.write_baseline, baseline),

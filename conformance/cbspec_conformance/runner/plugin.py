@@ -25,10 +25,10 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from platformdirs import user_cache_path
 
-from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.catalogue.requirements import REQUIREMENTS, JudgedRole
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
-from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
+from cbspec.profile.profile import Profile, ProfileError, dump, dump_public, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.follow_ups import of_a_run
@@ -38,9 +38,10 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import LINGERING
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, prepare
 from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
-from cbspec_conformance.reporting.saved_run import RunEnd, TranscriptWriter, case_line
-from cbspec_conformance.reporting.subject import judged_relay
+from cbspec_conformance.reporting.stream import case_lines
+from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
 from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
@@ -57,14 +58,15 @@ from cbspec_conformance.runner.outcomes import (
     cost_of,
     findings_of,
     kit_errors_of,
+    lines_of,
     requirement_of,
     requirements_of,
     status_of,
-    transcript_of,
 )
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
 from cbspec_conformance.runner.schedule import Schedule
+from cbspec_conformance.runner.streaming import stream_for
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
 from cbspec_conformance.target.learned import Learned, learn, learned
@@ -112,8 +114,9 @@ class Suite:
         self._costs: dict[str, Cost] = {}
         self._progress_of_run: RunProgress | None = None
         self._needed: dict[str, Needs] = {}  # by case
-        self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
-        self._writer: TranscriptWriter | None = None
+        self._began = time.monotonic()
+        self._stream = None if self._is_worker else stream_for(options, config)
+        self._preflight: Transcript | None = None
         self.options = options
         self.facts = Facts()
         self._turns: Turns = Locks(None)
@@ -124,6 +127,7 @@ class Suite:
             self._judged, seconds = run["judged"], run["seconds"]
             plan = replace(options.plan, seed=run["seed"])
             self.options = replace(options, plan=plan, shuffle=run["shuffle"])
+            self._began = run["began"]
             self.facts = msgspec.convert(run["facts"], Facts)
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
             self._turns = locks = Locks.for_run(run["run"])
@@ -131,6 +135,8 @@ class Suite:
             if self.facts.address and (address := judged_profile.target.address) is not None:
                 DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = time.monotonic() + seconds
+        began = self._began if options.results is not None else None
+        self._outcomes = Outcomes(options.baseline, options.only, began)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a class of xdist's
@@ -143,6 +149,7 @@ class Suite:
                 "shuffle": self.options.shuffle,
                 "judged": self._judged,
                 "run": self._run_name,
+                "began": self._began,
                 "seconds": self._deadline - time.monotonic(),
                 "workers": node.workerinput["workercount"],
             }
@@ -194,6 +201,12 @@ class Suite:
 
     def _exit(self, reason: str, code: ExitCode = ExitCode.NOTHING_TO_JUDGE) -> None:
         self._ends_early = True
+        if self._stream is not None:
+            self._stream.begin(self._subject)
+            nothing = RunResult(
+                judge_run(REQUIREMENTS, (), ()), self._subject, interrupted=code is ExitCode.INTERRUPTED
+            )
+            reason = "\n".join([reason, *self._stream.end(nothing, reason)])
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             self._config.pluginmanager.unregister(reporter)
@@ -214,10 +227,7 @@ class Suite:
         self._life.look(target)
         target.close()
         self._findings += target.log.findings
-        if self.options.transcript is not None:
-            self._writer = TranscriptWriter(self.options.transcript)
-            self._writer.begin(self._result(), self.facts, narrowed=self._is_narrowed())
-            self._writer.add(case_line("preflight", "", target.transcript))
+        self._preflight = target.transcript
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Record the fixed order of the cases: that of files and lines."""
@@ -282,10 +292,8 @@ class Suite:
             return
         self._findings.sort(key=lambda finding: self._places.get(finding.case, -1))  # workers report in any order
         result = self._result()
-        if self._writer is not None:
-            end = RunEnd(tuple(self._selected), (), self._interrupted, self.options.only, self.options.own_cases)
-            self._writer.end(end, self._kit_errors)
-            self._unwritten += [self._writer.error] if self._writer.error else []
+        self._begin_stream()
+        self._unwritten += self._stream.end(result) if self._stream is not None else []
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
@@ -295,12 +303,37 @@ class Suite:
         last = partial(terminalreporter.write_line, counts(result), bold=True, **colour)
         vars(terminalreporter)["summary_stats"] = last  # pytest's own line counts cases
 
+    @property
+    def _subject(self) -> JudgedSubject:
+        if self._shared is None:
+            return JudgedSubject(JudgedRole.RELAY, self._judged, self._judged, "tcp")
+        return judged_relay(self.shared.profile, self.facts, self._preflight)
+
+    def _begin_stream(self) -> None:
+        """Write the beginning of the stream: what is known after the preflight and the selection of the cases."""
+        if self._stream is None or self._preflight is None or self._stream.has_begun:
+            return
+        own = self.options.own_cases
+        self._stream.begin(
+            self._subject,
+            command=command(self.options),
+            profile=dump_public(self.shared.profile),
+            facts=self.facts,
+            plan=self._plan,
+            narrowed=self._is_narrowed(),
+            own_cases=own,
+            selected=tuple(self._selected),
+        )
+        found = [finding for finding in self._findings if finding.case]
+        about = "Connects, checks TLS and certificate, and sends hello and auth."
+        self._stream.add(case_lines("preflight", "", about, self._preflight, found, self._began))
+
     def _result(self) -> RunResult:
         baseline = self.options.baseline
         verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected))
         return RunResult(
             verdicts,
-            judged_relay(self.shared.profile, self.facts),
+            self._subject,
             self.options.fail_on_should,
             self.options.require_all,
             self._kit_errors,
@@ -331,6 +364,7 @@ class Suite:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run the cases at the same time, if several may run, and report them in the fixed order."""
+        self._begin_stream()
         jobs = self._jobs(session)
         if jobs < 2:
             return None
@@ -472,8 +506,8 @@ class Suite:
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         if cost := cost_of(report):
             self._costs[case_name(report.nodeid)] = cost
-        if self._writer is not None and (case := transcript_of(report)) is not None:
-            self._writer.add(case)
+        if self._stream is not None:
+            self._stream.add(lines_of(report))
 
     def pytest_runtest_logfinish(self) -> None:
         """Say now and then how much of a long run is left."""

@@ -19,7 +19,6 @@ from cbspec.profile.identity import DevelopmentCA, development_ca, development_c
 from cbspec.profile.target import Endpoint
 from cbspec.tls_contexts import Trust, client_context, server_context
 from cbspec_conformance.record.saved import TranscriptError
-from cbspec_conformance.reporting.results import results_of
 from cbspec_conformance.tap.display import lines, trouble
 from cbspec_conformance.tap.rows import Row
 from cbspec_conformance.tap.server import TapServer
@@ -109,12 +108,12 @@ def _as_json(verdict: TapVerdict) -> dict[str, Any]:
             side: {
                 "passed": result.green,
                 "requirements": {
-                    id_: {
-                        "level": row.level,
-                        "outcome": row.outcome,
+                    row.requirement.id: {
+                        "level": row.requirement.level,
+                        "outcome": row.outcome or "not selected",
                         "findings": [{"expected": f.expected, "seen": f.seen, "case": f.case} for f in row.findings],
                     }
-                    for id_, row in results_of(result).requirements.items()
+                    for row in result.verdicts
                 },
             }
             for side, result in sides.items()

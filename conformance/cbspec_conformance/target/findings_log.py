@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.failures.recording import record
@@ -25,6 +26,7 @@ from cbspec_conformance.record.conclusions import (
     Observed,
     TriedAgain,
 )
+from cbspec_conformance.record.excerpt import decisive_places
 from cbspec_conformance.record.exchange import Exchange, Redaction
 from cbspec_conformance.record.exchange import exchanges as all_exchanges
 from cbspec_conformance.record.render import change_of, render
@@ -131,11 +133,12 @@ class FindingsLog:
         places = [r.exchange for r in self.transcript.records if isinstance(r, Judged) and r.result in bad]
         return (all_exchanges(self.transcript)[places[-1]],) if places and places[-1] >= 0 else ()
 
-    def shown(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> dict[str, str]:
-        """Return exchange, change and steps of a finding; no steps if the exchanges can't be replayed."""
+    def shown(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> dict[str, Any]:
+        """Return exchange, decisive places, change and steps of a finding; no steps if no replay is possible."""
         recorded = record(self.transcript, exchanges, expectation, self._recipes, self._address)
         return {
             "exchange": render(self.transcript, exchanges),
+            "decisive": decisive_places(self.transcript, exchanges),
             "change": change_of(self.transcript, exchanges),
             "steps": json.dumps(recorded) if recorded else "",
         }

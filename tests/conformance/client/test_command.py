@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from cbspec.exit_codes import ExitCode
+from cbspec.redact import has_token
 from cbspec_conformance.client.situations import SITUATIONS
+from cbspec_conformance.reporting.stream import RecordedRun
 
 CBSPEC = [sys.executable, "-m", "cbspec", "verify-client"]
 CONNECT = [sys.executable, "-m", "cbspec", "connect", "{host}:{port}", "--ca", "{ca}", "--token-file", "{token_file}"]
@@ -25,19 +26,21 @@ def run(*words: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]
 
 
 def test_the_reference_client_passes_single_situations(tmp_path: Path) -> None:
-    records, junit, results = tmp_path / "records", tmp_path / "junit.xml", tmp_path / "results.json"
+    junit, results = tmp_path / "junit.xml", tmp_path / "results.jsonl"
     names = ("clean", "auth-invalid_token", "auth-answer-without-client_id")
     options = [f"--situation={name}" for name in names]
-    done = run(*options, f"--records={records}", f"--junit-xml={junit}", f"--results={results}", "--", *CONNECT)
+    done = run(*options, f"--junit-xml={junit}", f"--results={results}", "--", *CONNECT)
     assert done.returncode == ExitCode.SUCCESS, done.stdout + done.stderr
     assert "CC-REF  Refusals" in done.stdout
-    assert {path.name for path in records.iterdir()} >= set(names)
-    assert "auth-invalid_token" in (records / "auth-invalid_token" / "findings.json").read_text()
-    assert "invalid_token" in (records / "auth-invalid_token" / "transcript.txt").read_text()
-    assert "eyJ" not in "".join(path.read_text() for path in records.rglob("*") if path.is_file())
-    cases = [case.get("name", "") for case in ElementTree.parse(junit).iter("testcase")]  # noqa: S314 - our own
-    assert any(name.startswith("CC-REF-002 ") for name in cases)
-    assert json.loads(results.read_text())["requirements"]["CC-REF-002"]["outcome"] == "passed"
+    cases = {case.event.name: case for case in RecordedRun.load(results).cases}
+    assert cases.keys() >= set(names)
+    refused = [row["text"] for row in cases["auth-invalid_token"].records if row["record"] == "Message"]
+    assert any("invalid_token" in text for text in refused)
+    assert {"Opened", "Output", "Struck", "Exited"} <= {row["record"] for row in cases["auth-invalid_token"].records}
+    assert not has_token(results.read_text())
+    tests = [case.get("name", "") for case in ElementTree.parse(junit).iter("testcase")]  # noqa: S314 - our own
+    assert any(name.startswith("CC-REF-002 ") for name in tests)
+    assert results_of(results)["requirements"]["CC-REF-002"]["outcome"] == "passed"
 
 
 def test_a_client_that_ignores_a_refusal_fails_by_name(tmp_path: Path) -> None:

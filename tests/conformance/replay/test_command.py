@@ -10,16 +10,12 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import main
-from cbspec.profile.profile import Endpoint, Profile, TargetSettings
+from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure, write_all
-from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run
+from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, judge_run
 from cbspec_conformance.replay import replay
 from cbspec_conformance.replay.command import exit_code
 from cbspec_conformance.replay.replay import ReplayOutcome, ReplayVerdict, rerun
-from cbspec_conformance.reporting.report import RunResult
-from cbspec_conformance.reporting.results import Results, results_of
-from cbspec_conformance.reporting.subject import judged_relay
-from cbspec_conformance.target.facts import Facts
 from tests.conformance.commands import run, simulator, verify
 
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
@@ -112,11 +108,10 @@ def test_a_failure_that_may_depend_on_earlier_cases_is_replayed_after_them(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def results(arguments: Sequence[str]) -> Results:
+    def results(arguments: Sequence[str]) -> list[Verdict]:
         outcome = Outcome.PASSED if arguments[-1].endswith(CASE) else afterwards
         found = Finding("CB-LIM-001", outcome, CASE, "why")
-        profile = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 1)))
-        return results_of(RunResult(judge_run(REQUIREMENTS, [found], ["CB-LIM-001"]), judged_relay(profile, Facts())))
+        return judge_run(REQUIREMENTS, [found], ["CB-LIM-001"])
 
     monkeypatch.setattr(replay, "_run", results)
     leak = Failure("CB-LIM-001", CASE, "127.0.0.1:1", "tcp", "a", "b", earlier=earlier, narrowed=narrowed)
@@ -139,8 +134,7 @@ def test_the_reason_is_about_the_failures_own_case_if_it_fails(
 ) -> None:
     other = Finding("CB-LIM-001", Outcome.FAILED, "relay/x.py::test_x", "", "other", "other")
     found = [other, Finding("CB-LIM-001", own, CASE, "", "own", "own")]
-    profile = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 1)))
-    result = results_of(RunResult(judge_run(REQUIREMENTS, found, ["CB-LIM-001"]), judged_relay(profile, Facts())))
+    result = judge_run(REQUIREMENTS, found, ["CB-LIM-001"])
     monkeypatch.setattr(replay, "_run", lambda arguments: result)
     (outcome,) = replay.replay([failure("CB-LIM-001", CASE)], Profile(), [])
     assert (outcome.verdict, outcome.reason) == (ReplayVerdict.FAILING, words)

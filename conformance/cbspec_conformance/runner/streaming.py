@@ -1,0 +1,108 @@
+"""The stream of results of a run that is going on."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbspec.catalogue.requirements import REVISION
+from cbspec.redact import redact
+from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
+from cbspec_conformance.reporting.report import RunResult
+from cbspec_conformance.reporting.stream import StreamWriter, catalogue_of, listed
+from cbspec_conformance.reporting.subject import JudgedSubject
+from cbspec_conformance.runner.options import Options
+
+
+class RunStream:
+    """Writes the stream of a run: to the file of --results, or for reports alone to a temporary one.
+
+    Raises pytest.UsageError if the file can't be opened. `has_begun` says that the lines before the first case are
+    written.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._is_kept = options.results is not None
+        self._began = datetime.datetime.now(datetime.UTC)
+        self.has_begun = False
+        self._file = options.results or _temporary()
+        try:
+            self._writer = StreamWriter(self._file)
+        except OSError as error:
+            raise pytest.UsageError(f"--results: {self._file}: {error.strerror}; name another file") from None
+
+    def begin(self, subject: JudgedSubject, **more: Any) -> None:  # noqa: ANN401 - members of RunStarted
+        """Write the lines before the first case; `more` are the members of `RunStarted` that options don't give."""
+        self.has_begun = True
+        options, baseline = self._options, self._options.baseline
+        started = RunStarted(
+            FORMAT,
+            metadata.version("cbspec"),
+            REVISION,
+            subject.requirement_set,
+            self._began,
+            subject,
+            baseline.today,
+            options=options.given,
+            fail_on_should=options.fail_on_should,
+            require_all=options.require_all,
+            only=options.only,
+            baseline_file=str(baseline.path or ""),
+            baseline=tuple(baseline.entries.values()),
+            **more,
+        )
+        self._writer.write(started, *listed(catalogue_of(subject.role)))
+
+    def add(self, lines: bytes) -> None:
+        """Write the lines of a case."""
+        self._writer.add(lines)
+
+    def end(self, result: RunResult, reason: str = "") -> list[str]:
+        """Write the last line; return errors. `reason` says why there is nothing to judge."""
+        seconds = (datetime.datetime.now(datetime.UTC) - self._began).total_seconds()
+        verdicts = {verdict.requirement.id: verdict.outcome for verdict in result.verdicts}
+        errors = tuple(map(redact, result.kit_errors))
+        stale = tuple(result.stale)
+        ended = RunEnded(
+            result.green,
+            result.exit_code,
+            round(seconds, 3),
+            verdicts,
+            result.interrupted,
+            stale,
+            errors,
+            redact(reason),
+        )
+        self._writer.write(ended)
+        self._writer.close()
+        return [f"--results: {self._writer.error}"] if self._writer.error else []
+
+    def close(self) -> None:
+        """Close the stream, and remove a temporary file."""
+        self._writer.close()
+        if not self._is_kept:
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+
+
+def stream_for(options: Options, config: pytest.Config) -> RunStream | None:
+    """Return the stream of a run, or None if the options want none."""
+    if options.results is None or config.option.collectonly:
+        return None
+    stream = RunStream(options)
+    config.add_cleanup(stream.close)
+    return stream
+
+
+def _temporary() -> Path:
+    number, name = tempfile.mkstemp(prefix="cbspec-", suffix=".jsonl")
+    os.close(number)
+    return Path(name)

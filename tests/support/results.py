@@ -1,0 +1,26 @@
+"""The results of a run as plain data, for comparisons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cbspec_conformance.reporting.stream import RecordedRun
+
+
+def results_of(run: RecordedRun | Path) -> dict[str, Any]:
+    """Return whether a run is green, and level, outcome and findings of each requirement."""
+    run = RecordedRun.load(run) if isinstance(run, Path) else run
+    return {
+        "green": run.result.green,
+        "requirements": {
+            verdict.requirement.id: {
+                "level": str(verdict.requirement.level),
+                "outcome": str(verdict.outcome or "not selected"),
+                "findings": [msgspec.to_builtins(finding) for finding in verdict.findings],
+            }
+            for verdict in run.verdicts
+        },
+    }
