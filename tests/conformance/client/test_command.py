@@ -15,6 +15,7 @@ from cbspec.exit_codes import ExitCode
 from cbspec.redact import has_token
 from cbspec_conformance.client.situations import SITUATIONS
 from cbspec_conformance.reporting.stream import RecordedRun
+from tests.support.results import results_of
 
 CBSPEC = [sys.executable, "-m", "cbspec", "verify-client"]
 CONNECT = [sys.executable, "-m", "cbspec", "connect", "{host}:{port}", "--ca", "{ca}", "--token-file", "{token_file}"]
