@@ -15,6 +15,7 @@ from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.client.client_profile import PLACEHOLDERS
 from cbspec_conformance.client.situations import SITUATIONS
 from cbspec_conformance.properties.effort import DEFAULT
+from cbspec_conformance.reporting.formats import add_report_options
 
 _OWN: Final = ("list", "client", "command", "run")
 _FLAGS: Final = ("require_all",)
@@ -45,7 +46,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("reports").add_argument
     add("--exchanges", metavar="N", help="exchanges to show for each requirement (default: 1)")
     add("--results", metavar="FILE", help="write the run as it happens, for cbspec report (JSON Lines)")
-    add("--junit-xml", metavar="FILE", help="write the results for a CI server (JUnit)")
+    add_report_options(add)
+    add("--junit-xml", dest="junit", metavar="FILE", help="the same as --junit")
     add("--fingerprint", metavar="FILE", help="write the client's behaviour where the specification is silent (JSON)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
     parser.add_argument("client", nargs="*", metavar="-- COMMAND", help="the client's command, with placeholders")

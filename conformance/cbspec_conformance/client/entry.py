@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_client_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own report would be begun, see `read_options`
 def pytest_configure(config: pytest.Config) -> None:
     """Read the options, and register the suite if they name a client."""
     if not judges_client(config):

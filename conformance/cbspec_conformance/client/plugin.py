@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -30,7 +29,6 @@ from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
-from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, status_of
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.streaming import stream_for
@@ -174,12 +172,7 @@ class ClientSuite:
         self._stop()
         if self._thread is not None:
             self._thread.join()
-        try:
-            yield
-            if file := self._config.getoption("xmlpath", None):
-                complete(Path(file))
-        except OSError as error:
-            self._unwritten.append(f"{error.filename or '--junit-xml'}: {error.strerror}; the file was not written")
+        yield
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if self._ends_early:
             return

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -235,6 +236,12 @@ class RecordedRun:
                 *map(_finding, self.findings),
             ]
         )
+
+    @cached_property
+    def findings_by_case(self) -> list[tuple[RecordedCase, list[Finding]]]:
+        """The cases, each with its part of `judged`."""
+        left = iter(self.judged[len(self.started.only) if self.started.own_cases else 0 :])
+        return [(case, list(islice(left, len(case.findings)))) for case in self.cases]
 
     @cached_property
     def baseline(self) -> Baseline:

@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest's own report would be begun, see `read_options`
 def pytest_configure(config: pytest.Config) -> None:
     """Read options and profile, and register the suite.
 

@@ -18,6 +18,7 @@ from cbspec.profile.target import Transport
 from cbspec.redact import redact
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_baseline
+from cbspec_conformance.reporting.formats import AGAINST, FORMATS, add_report_options
 
 _LONGEST = 600.0  # seconds: a relay that is slow or leaks capacity must not hold a pipeline for an hour
 _BOUND = f"end the run after this time, with a report (default: {_LONGEST:.0f}, or longer for more examples)"
@@ -30,7 +31,8 @@ _DEFAULTS: Final[dict[str, object]] = {}  # of the options, by name
 class Options:
     """The options of a run. `target` None: the profile's address, or the embedded simulator. Times in seconds.
 
-    `given` are the options that differ from their defaults, as text by name.
+    `reports` are the files and folders of the wanted reports by the names of their formats, `against` is the stream of
+    an earlier run, and `given` are the options that differ from their defaults, as text by name.
     """
 
     target: Endpoint | None
@@ -45,6 +47,8 @@ class Options:
     plan: EffortPlan
     shuffle: int | None
     results: Path | None
+    reports: dict[str, Path]
+    against: Path | None
     given: dict[str, str]
     fingerprint: Path | None
     failures: Path | None
@@ -88,6 +92,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
     add("--results", metavar="FILE", help="write the run as it happens, for cbspec report and judge (JSON Lines)")
+    add_report_options(add)
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
     add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
@@ -112,6 +117,8 @@ def read_options(config: pytest.Config) -> Options:
         plan=plan,
         shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
         results=_writable("--results", config.getoption("--results")),
+        reports=_reports(config),
+        against=_existing(AGAINST[0], config.getoption(AGAINST[0])),
         given=_given(config),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=folder("--failures", config.getoption("--failures")),
@@ -121,6 +128,25 @@ def read_options(config: pytest.Config) -> Options:
         jobs=config.getoption("--jobs"),
         costs=config.getoption("--costs"),
     )
+
+
+def _reports(config: pytest.Config) -> dict[str, Path]:
+    """Return the wanted reports. The file of pytest's own --junit-xml gets ours, which knows the verdicts."""
+    option = config.option
+    option.junit, option.xmlpath = option.junit or getattr(option, "xmlpath", None), None
+    found: dict[str, Path] = {}
+    for each in FORMATS:
+        name = config.getoption(each.option)
+        path = folder(each.option, name) if each.is_folder else _writable(each.option, name)
+        if path is not None:
+            found[each.name] = path
+    return found
+
+
+def _existing(option: str, file: str | None) -> Path | None:
+    if file is not None and not Path(file).is_file():
+        raise pytest.UsageError(f"{option}: {file} is not a file; name the results of an earlier run")
+    return Path(file) if file is not None else None
 
 
 def _given(config: pytest.Config) -> dict[str, str]:

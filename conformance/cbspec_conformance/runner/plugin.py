@@ -47,7 +47,6 @@ from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
-from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
 from cbspec_conformance.runner.outcomes import (
     EXIT_CODES,
@@ -66,7 +65,7 @@ from cbspec_conformance.runner.outcomes import (
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
 from cbspec_conformance.runner.schedule import Schedule
-from cbspec_conformance.runner.streaming import stream_for
+from cbspec_conformance.runner.streaming import stream_for, wants_stream
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
 from cbspec_conformance.target.learned import Learned, learn, learned
@@ -135,7 +134,7 @@ class Suite:
             if self.facts.address and (address := judged_profile.target.address) is not None:
                 DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = time.monotonic() + seconds
-        began = self._began if options.results is not None else None
+        began = self._began if wants_stream(options) else None
         self._outcomes = Outcomes(options.baseline, options.only, began)
 
     @pytest.hookimpl(optionalhook=True)
@@ -268,14 +267,9 @@ class Suite:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
-        """Set the exit code from the verdict. A file that pytest can't write does not prevent the report."""
+        """Set the exit code from the verdict."""
         LINGERING.close()
-        try:
-            yield
-            if (file := self._config.getoption("xmlpath", None)) and not self._is_worker:
-                complete(Path(os.path.expandvars(file)).expanduser())
-        except OSError as error:
-            self._unwritten.append(f"{error.filename or '--junit-xml'}: {error.strerror}; the file was not written")
+        yield
         if not self._is_worker:
             Locks.remove(self._run_name)
         if self._is_worker or self._ends_early:

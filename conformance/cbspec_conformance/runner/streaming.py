@@ -15,6 +15,7 @@ import pytest
 from cbspec.catalogue.requirements import REVISION
 from cbspec.redact import redact
 from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
+from cbspec_conformance.reporting.formats import write_reports
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.stream import StreamWriter, catalogue_of, listed
 from cbspec_conformance.reporting.subject import JudgedSubject
@@ -66,7 +67,7 @@ class RunStream:
         self._writer.add(lines)
 
     def end(self, result: RunResult, reason: str = "") -> list[str]:
-        """Write the last line; return errors. `reason` says why there is nothing to judge."""
+        """Write the last line and the reports; return errors. `reason` says why there is nothing to judge."""
         seconds = (datetime.datetime.now(datetime.UTC) - self._began).total_seconds()
         verdicts = {verdict.requirement.id: verdict.outcome for verdict in result.verdicts}
         errors = tuple(map(redact, result.kit_errors))
@@ -83,7 +84,10 @@ class RunStream:
         )
         self._writer.write(ended)
         self._writer.close()
-        return [f"--results: {self._writer.error}"] if self._writer.error else []
+        if self._writer.error:
+            left_out = "; no report was written" if self._options.reports else ""
+            return [f"--results: {self._writer.error}{left_out}"]
+        return list(write_reports(self._file, self._options.reports, self._options.against))
 
     def close(self) -> None:
         """Close the stream, and remove a temporary file."""
@@ -93,9 +97,14 @@ class RunStream:
                 self._file.unlink()
 
 
+def wants_stream(options: Options) -> bool:
+    """Whether a stream is needed: for a file, or for reports."""
+    return options.results is not None or bool(options.reports)
+
+
 def stream_for(options: Options, config: pytest.Config) -> RunStream | None:
     """Return the stream of a run, or None if the options want none."""
-    if options.results is None or config.option.collectonly:
+    if not wants_stream(options) or config.option.collectonly:
         return None
     stream = RunStream(options)
     config.add_cleanup(stream.close)
