@@ -16,7 +16,6 @@ from cbspec_conformance.judging.verdicts import (
     Finding,
     Outcome,
     Verdict,
-    is_green,
     spoils,
     without_values,
 )
@@ -104,13 +103,13 @@ class RunResult:
     @property
     def green(self) -> bool:
         """Whether the relay passed."""
-        return (
-            self.judged
-            and not self.interrupted
-            and not self.kit_errors
-            and not self.stale
-            and is_green(self.deciding, fail_on_should=self.fail_on_should, require_all=self.require_all)
-        )
+        return self.judged and not self.interrupted and not self.kit_errors and not self.stale and not self.spoiling
+
+    @property
+    def spoiling(self) -> list[Verdict]:
+        """The verdicts that keep the subject from passing."""
+        switches = {"fail_on_should": self.fail_on_should, "require_all": self.require_all}
+        return [verdict for verdict in self.deciding if spoils(verdict, **switches)]
 
     @property
     def deciding(self) -> list[Verdict]:
@@ -406,7 +405,7 @@ def pasted(command: str) -> list[str]:
 
 
 def _why_not(run: RunResult) -> str:
-    spoiled = [v for v in run.deciding if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
+    spoiled = run.spoiling
     broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
     unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
     parts = [", ".join(broken)] if broken else []
