@@ -45,6 +45,12 @@ def tcp_connect(
     return sock
 
 
+def source_of(sock: socket.socket) -> str:
+    """Return the address and port of this end of a connection."""
+    host, port, *_ = sock.getsockname()
+    return f"{host}:{port}"
+
+
 def _narrow(sock: socket.socket) -> None:
     """Choose small segments and a small window, so that the relay's system buffers little."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
@@ -70,8 +76,13 @@ class Tcp:
     @property
     def local(self) -> tuple[str, int]:
         """The address and port of this end."""
-        host, port, *_ = self._sock.getsockname()
-        return str(host), int(port)
+        host, _, port = self.source.rpartition(":")
+        return host, int(port)
+
+    @property
+    def source(self) -> str:
+        """The address and port of this end, as text."""
+        return source_of(self._sock)
 
     def send(self, data: bytes, timeout: float) -> None:
         """Send all of `data`. Raises TimeoutError if the peer doesn't read it in time, and OSError."""

@@ -93,19 +93,20 @@ def open_wire(
             tcp.send(preface, timeout)
         early = _handshake(tcp, tls, transcript.clock.monotonic() + timeout, transcript.clock)
     except HandshakeFailure as failure:
+        at, source = transcript.now(), tcp.source
         with contextlib.suppress(OSError):
             tcp.finish()
         tcp.close()
-        at, reason = transcript.now(), failure.reason
-        transcript.add(Failed(at, number, str(endpoint), reason, failure.alert, failure.hello_left))
+        failed = Failed(at, number, str(endpoint), failure.reason, failure.alert, failure.hello_left, source)
+        transcript.add(failed)
         transcript.add(Ended(at, number, End.OURS))
         raise
     except BaseException:  # the run's time is up, or it was interrupted
         tcp.close()
         raise
-    at, local = transcript.now(), ":".join(map(str, tcp.local))
+    at = transcript.now()
     version, cipher = tls.ssl_object.version() or "", (tls.ssl_object.cipher() or ("",))[0]
-    transcript.add(Opened(at, number, str(endpoint), local, transport, version, cipher))
+    transcript.add(Opened(at, number, str(endpoint), tcp.source, transport, version, cipher))
     return Wire(number, transcript, tcp, tls, timeout, early)
 
 

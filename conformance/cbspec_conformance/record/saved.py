@@ -46,7 +46,7 @@ def rows_of(transcript: Transcript) -> list[dict[str, Any]]:
 
 def transcript_of(rows: Iterable[Mapping[str, Any]]) -> Transcript:
     """Return the transcript that `rows_of` wrote. Raises TranscriptError."""
-    transcript = Transcript()
+    transcript = Transcript(epoch=0.0)
     for number, row in enumerate(rows):
         try:
             transcript.records.append(_record(row))

@@ -104,6 +104,7 @@ class Failed(Entry):
     reason: str
     alert: str = ""
     hello_left: bool = True
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +142,15 @@ class Transcript:
     """The records of one case, in order.
 
     `clock` is read only here and by the probe: judgements see no other time than that of the records. `cost` is that of
-    the case.
+    the case. `epoch` is the time of the beginning in seconds since the epoch (0.0: unknown), and `contacts` are
+    connections without records, as times and source addresses: both are only for the search in a relay's log.
     """
 
     clock: Timekeeper = time
     records: list[Record] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+    epoch: float = field(default_factory=time.time)
+    contacts: list[tuple[float, str]] = field(default_factory=list)
     _began: float = 0.0
     _held: int = 0
     _cut: int = 0
@@ -175,6 +179,10 @@ class Transcript:
                     self.records[self._cut] = outline(old)
                 self._cut += 1
         return len(self.records) - 1
+
+    def contact(self, source: str) -> None:
+        """Note a connection from an address that has no records, such as one of the suite's own TLS client."""
+        self.contacts.append((self.now(), source))
 
     @property
     def is_large(self) -> bool:

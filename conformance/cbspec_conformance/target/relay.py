@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +25,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeverWorks, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
-from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tcp import Unreachable, source_of, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.waits import YieldingClock
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -500,6 +501,13 @@ class RelayUnderTest:
             self.signs.restless = True
         with provoked(self.profile, name) as found:
             yield found
+
+    def dial(self, timeout: float) -> socket.socket:
+        """Return a TCP connection to the relay without a probe, for the case to use. Raises Unreachable."""
+        self.room.take_connection()
+        sock = tcp_connect(self.endpoint, self.connector.source, timeout)
+        self.transcript.contact(source_of(sock))
+        return sock
 
     def reach(self, *, tls: bool) -> None:
         """Make one connection and close it. Raises Unreachable, or HandshakeFailure with `tls`."""

@@ -16,7 +16,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.client_hello import client_hello
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.texts import frames, spell
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.requests import UNREAD, every_byte, reading_little, with_tunnel
@@ -205,8 +205,7 @@ def test_incomplete_handshake(relay: RelayUnderTest, kind: str, identifier: str)
     other = relay.authenticated(subject=_BYSTANDER) if identifier == "CB-ROB-001" else None
     if other is not None:
         relay.beat(other)
-    relay.room.take_connection()
-    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, relay.profile.target.timeout)) as sock:
+    with contextlib.closing(relay.dial(relay.profile.target.timeout)) as sock:
         with contextlib.suppress(OSError):
             sock.sendall(client_hello("1.2", relay.connector.server_name)[: _BEFORE_TLS[kind]])
         if other is not None:

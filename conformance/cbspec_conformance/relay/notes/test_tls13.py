@@ -21,7 +21,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.client_hello import GROUPS, SUITES, client_hello, modern_client_hello
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure, alert_name
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended
@@ -115,9 +115,8 @@ def _send_plain(relay: RelayUnderTest, data: bytes) -> tuple[bytes, End | None]:
     The answer stops after the beginning of a TLS record: the rest doesn't matter.
     """
     timeout = relay.tempo.timeout(_ANSWER)
-    relay.room.take_connection()
     received = b""
-    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, timeout)) as sock:
+    with contextlib.closing(relay.dial(timeout)) as sock:
         deadline = time.monotonic() + timeout
         try:
             sock.sendall(data)
