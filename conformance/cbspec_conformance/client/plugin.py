@@ -59,8 +59,8 @@ class ClientSuite:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stream = stream_for(options.common, config)
-        self._began = time.monotonic()
+        self._began = time.time()
+        self._stream = stream_for(options.common, config, self._began)
         self._without_result: set[str] = set()  # situations for which the time was up
         self._deadline = time.monotonic() + options.common.max_time
         self._interrupted = False
@@ -109,7 +109,7 @@ class ClientSuite:
         findings = of_interest(result.findings, situation.requirement, only if situation not in self.chosen else self._options.common.only)
         if self._stream is not None and situation.name not in self._without_result:
             self._begin_stream()
-            self._stream.add(lines_of(replace(result, findings=findings), time.monotonic() - self._began))
+            self._stream.add(lines_of(replace(result, findings=findings), time.time() - self._began))
         future = self._results.get(situation.name)
         if future is not None and not future.done():
             future.set_result(result)

@@ -158,11 +158,6 @@ class Transcript:
     def __post_init__(self) -> None:
         self._began = self.clock.monotonic()
 
-    @property
-    def began(self) -> float:
-        """The time of the clock at which the transcript began."""
-        return self._began
-
     def now(self) -> float:
         """Return the seconds since the transcript began."""
         return self.clock.monotonic() - self._began

@@ -28,8 +28,9 @@ from cbspec_conformance.judging.verdicts import (
     worst,
 )
 from cbspec_conformance.record.conclusions import CaseEnded, Concluded, Ending, Entry, Judged
+from cbspec_conformance.record.identifiers import identifiers_of
 from cbspec_conformance.record.saved import TranscriptError, rows_of, transcript_of
-from cbspec_conformance.record.transcript import Opened, Transcript
+from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.events import (
     FORMAT,
@@ -123,20 +124,22 @@ def case_lines(
 ) -> bytes:
     """Return the lines of a relay's case, which a worker can send to the controller.
 
-    `began` is the time of the clock at which the run began. A `requirement` of "" is the preflight.
+    `began` is the time of the run's begin in seconds since 1970. A `requirement` of "" is the preflight.
     """
     ended = transcript.records[-1] if transcript.records else Entry(0.0, 0)
     own = worst(each.outcome for each in findings if each.requirement == requirement)
+    traces = identifiers_of(transcript)
     broken = isinstance(ended, CaseEnded) and ended.ending is Ending.KIT_ERROR
     case = CaseReported(
         name,
         requirement,
         about,
         None if broken else own if requirement else worst(each.outcome for each in findings) or Outcome.PASSED,
-        round(max(0.0, transcript.began - began), 3),
+        round(max(0.0, transcript.epoch - began), 3),
         round(ended.at, 3),
         transcript.cost,
-        tuple(dict.fromkeys(record.source for record in transcript.records if isinstance(record, Opened))),
+        tuple(dict.fromkeys(connection.source for connection in traces.connections)),
+        (*traces.tunnels, *traces.subjects),
     )
     return lines_of_a_case(case, split(rows_of(transcript)), findings)
 

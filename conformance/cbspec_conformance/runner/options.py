@@ -150,7 +150,9 @@ def _existing(option: str, file: str | None) -> Path | None:
 
 
 def _given(config: pytest.Config) -> dict[str, str]:
-    values = {name: config.getoption(name) for name in _DEFAULTS}
+    """Return the options that differ from their defaults and influence the run."""
+    outputs = {"--results", "--fingerprint", "--failures", "--write-baseline", *(each.option for each in FORMATS)}
+    values = {name: config.getoption(name) for name in _DEFAULTS if name not in {*outputs, AGAINST[0]}}
     return {name: _shown(value) for name, value in values.items() if value not in (None, [], _DEFAULTS[name])}
 
 

@@ -113,8 +113,8 @@ class Suite:
         self._costs: dict[str, Cost] = {}
         self._progress_of_run: RunProgress | None = None
         self._needed: dict[str, Needs] = {}  # by case
-        self._began = time.monotonic()
-        self._stream = None if self._is_worker else stream_for(options, config)
+        self._began = time.time()
+        self._stream = None if self._is_worker else stream_for(options, config, self._began)
         self._preflight: Transcript | None = None
         self.options = options
         self.facts = Facts()

@@ -25,14 +25,14 @@ from cbspec_conformance.runner.options import Options
 class RunStream:
     """Writes the stream of a run: to the file of --results, or for reports alone to a temporary one.
 
-    Raises pytest.UsageError if the file can't be opened. `has_begun` says that the lines before the first case are
-    written.
+    `began` is the time of the run's begin in seconds since 1970. `has_begun` says that the lines before the first case
+    are written. Raises pytest.UsageError if the file can't be opened.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, began: float) -> None:
         self._options = options
         self._is_kept = options.results is not None
-        self._began = datetime.datetime.now(datetime.UTC)
+        self._began = datetime.datetime.fromtimestamp(began, datetime.UTC)
         self.has_begun = False
         self._file = options.results or _temporary()
         try:
@@ -102,11 +102,11 @@ def wants_stream(options: Options) -> bool:
     return options.results is not None or bool(options.reports)
 
 
-def stream_for(options: Options, config: pytest.Config) -> RunStream | None:
+def stream_for(options: Options, config: pytest.Config, began: float) -> RunStream | None:
     """Return the stream of a run, or None if the options want none."""
     if not wants_stream(options) or config.option.collectonly:
         return None
-    stream = RunStream(options)
+    stream = RunStream(options, began)
     config.add_cleanup(stream.close)
     return stream
 

@@ -69,9 +69,8 @@ def _case(run: RecordedRun, case: RecordedCase, findings: Sequence[Finding], bla
     status, message = _status(run, event.outcome, own, bad)
     if not event.requirement and not bad:
         return None  # the preflight found nothing
-    row = run.requirements.get(event.requirement)
-    test = event.name.rpartition("::")[2]
-    name = f"{event.requirement} {test}" if event.requirement else f"{bad[0].requirement} {test}"
+    id_ = event.requirement or bad[0].requirement
+    row, name = run.requirements.get(id_), f"{id_} {event.name.rpartition('::')[2]}"
     if status is CaseStatus.ERROR and not message:
         message = "an error of the kit"
         kit = next((text for text in (run.ended.kit_errors if run.ended else ()) if text.startswith(event.name)), "")
