@@ -26,6 +26,7 @@ from cbspec.protocol.codes import FACTS
 from cbspec.protocol.state import REQUESTS, TABLE, Rule, Serve, State, diagram
 from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.situations import SITUATIONS
+from cbspec_conformance.reporting.events import schema as results_schema
 from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import FaultKind, FaultLayer
@@ -307,6 +308,7 @@ _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     **{f"docs/reference/{file}": partial(fill, file, parts) for file, parts in _PARTS.items()},
     "docs/reference/scenario.schema.json": _scenario_schema,
+    "schemas/cbspec_schemas/results.schema.json": lambda: _json(results_schema()) + "\n",
 }
 """Each generated file and the function that returns its text."""
 

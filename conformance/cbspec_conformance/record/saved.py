@@ -29,10 +29,11 @@ from cbspec_conformance.record.transcript import (
     cut,
 )
 
-_RECORDS: Final[dict[str, Any]] = {
+RECORDS: Final[dict[str, Any]] = {
     record.__name__: record
     for record in (Opened, Failed, Ended, Waited, Concluded, Judged, Blamed, Observed, CaseEnded, TriedAgain)
 }
+"""The kinds of records that are saved as they are; bytes and messages have forms of their own."""
 
 
 class TranscriptError(ValueError):
@@ -114,7 +115,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         case "Message":
             return _message(row)
         case kind:
-            record: Record = msgspec.convert(row, _RECORDS[kind])
+            record: Record = msgspec.convert(row, RECORDS[kind])
             return record
 
 

@@ -13,6 +13,7 @@ the format: `schemas/cbspec_schemas/results.schema.json` is generated from them.
 from __future__ import annotations
 
 import datetime
+import inspect
 from typing import Any, Final
 
 import msgspec
@@ -20,12 +21,18 @@ import msgspec
 from cbspec.catalogue.requirements import Level
 from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.record.saved import RECORDS
+from cbspec_conformance.record.transcript import Bytes, Message
 from cbspec_conformance.reporting.baseline import BaselineEntry
 from cbspec_conformance.reporting.subject import JudgedSubject
 from cbspec_conformance.target.facts import Facts
 
 FORMAT: Final = 1
 """The version of the format, in the first line of each stream."""
+
+
+CLIENT_RECORDS: Final = ("Struck", "Output", "Exited")
+"""The kinds of records that only situations of clients have."""
 
 
 class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="event"):
@@ -103,7 +110,7 @@ class ExchangeSeen(_Event, frozen=True, tag="exchange"):
     """One exchange of a case: a request with everything that followed.
 
     The records of all exchanges of a case, in order, are its transcript (`cbspec_conformance.record.saved`; for
-    clients, the same kinds of records, seen from the relay, and `Output` and `Exited`). `first` is the place of the
+    clients, the same kinds of records, seen from the relay, and `CLIENT_RECORDS`). `first` is the place of the
     first of them in it, and record times count from the case's begin.
     """
 
@@ -152,3 +159,26 @@ class RunEnded(_Event, frozen=True, tag="end"):
 
 Event = RunStarted | RequirementListed | CaseReported | ExchangeSeen | FindingMade | RunEnded
 """A line of a stream, told apart by its member `event`."""
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a line."""
+    made = msgspec.json.schema(Event)
+    kinds = [*RECORDS, Bytes.__name__, Message.__name__, *CLIENT_RECORDS]
+    row = {
+        "type": "object",
+        "description": "A record of a transcript; `at` is in seconds. Members that are empty are left out.",
+        "required": ["record", "at", "connection"],
+        "properties": {"record": {"enum": kinds}, "at": {"type": "number"}, "connection": {"type": "integer"}},
+    }
+    made["$defs"]["ExchangeSeen"]["properties"]["records"]["items"] = row
+    for each in made["$defs"].values():
+        if "description" in each:
+            each["description"] = inspect.cleandoc(each["description"])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:cbspec:results:{FORMAT}",
+        "title": "A line of the results of a run of cbspec",
+        "description": inspect.cleandoc(__doc__),
+        **made,
+    }
