@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str
     yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
     yield from _paragraph("Not tested: ", requirement.untestable)
     if requirement.role is JudgedRole.CLIENT:
-        yield "  Judged by the simulator: cbspec verify-client --list names the situations."
+        yield from _paragraph("Situations (cbspec verify-client --situation NAME): ", situations_of(requirement.id))
     own = [case for case in cases if requirement.id in case.requirements]
     if own:
         yield "  Cases:"
@@ -98,6 +99,14 @@ def _paragraph(label: str, text: str) -> list[str]:
     if not text:
         return []
     return textwrap.wrap(label + text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def situations_of(id_: str) -> str:
+    """Return the names of the situations that are about a requirement on clients."""
+    if suite_folder() is None:
+        return ""
+    situations = importlib.import_module("cbspec_conformance.client.situations").SITUATIONS
+    return ", ".join(row.name for row in situations.values() if row.requirement == id_) or "any of them"
 
 
 def suite_folder() -> Path | None:

@@ -15,6 +15,7 @@ from cbspec_conformance.client.situations import STEPS
 _VARYING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)
 _OPENING: Final = ("hello", "auth", "tunnel_info")
 _LATE: Final = 0.05  # seconds: output that comes only with the end of the process was in a buffer
+_SHOWN: Final = 3  # lines of output, from the beginning and from the end
 
 
 def usual_form(line: str) -> str:
@@ -77,7 +78,7 @@ def why_unusable(clean: Observation, started: str) -> str:
         if not main.of(step):
             return f"it never sent {step}{_last_words(clean)}"
         if main.answered(STEPS[step]) is None:
-            return f"its {step} was not accepted{_last_words(clean)}"
+            return f"its {step} was not accepted{_other_transport(main)}{_last_words(clean)}"
     if main.of("tunnel_info") and main.answered(STEPS["tunnel_info"]) is None:
         return f"its tunnel_info was not accepted{_last_words(clean)}"
     end = clean.ended_itself
@@ -86,9 +87,16 @@ def why_unusable(clean: Observation, started: str) -> str:
     return ""
 
 
+def _other_transport(main: ClientConnection) -> str:
+    """Return the remark that a client speaks plain messages to a WebSocket relay, or ""."""
+    plain = main.incoming.frames is None and main.outgoing.frames is not None
+    return ": it sends messages without a WebSocket upgrade (see {transport}, or leave out --transport)" * plain
+
+
 def _last_words(clean: Observation) -> str:
-    lines = [line.text for line in clean.output if line.text.strip()][-3:]
-    return f"; its last output: {' | '.join(lines)}" if lines else "; it printed nothing"
+    lines = [line.text.strip() for line in clean.output if line.text.strip()]
+    shown = lines if len(lines) <= 2 * _SHOWN else [*lines[:_SHOWN], "…", *lines[-_SHOWN:]]  # runtimes say it first
+    return f"; its output: {' | '.join(shown)}" if lines else "; it printed nothing"
 
 
 def main_connection(observation: Observation) -> ClientConnection:

@@ -75,6 +75,11 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
     )
 
 
+def left_out_of(options: ClientOptions) -> list[Situation]:
+    """Return the situations that a quick run leaves out."""
+    return [row for row in situations(options.transport, quick=False) if options.quick and row not in options.chosen]
+
+
 def _named(names: list[str], transport: str) -> list[Situation]:
     found = []
     for name in names:

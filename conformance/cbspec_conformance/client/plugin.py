@@ -18,10 +18,12 @@ from typing import Final
 
 import pytest
 
-from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS
+from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, Requirement
 from cbspec.exit_codes import ExitCode
+from cbspec.redact import redact
 from cbspec_conformance.client.lines import lines_of
-from cbspec_conformance.client.options import ClientOptions
+from cbspec_conformance.client.options import ClientOptions, left_out_of
+from cbspec_conformance.client.rules.judge import why_not
 from cbspec_conformance.client.run import ClientRun, Result
 from cbspec_conformance.client.situations import CLEAN, SITUATIONS, Situation
 from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, of_interest
@@ -104,9 +106,10 @@ class ClientSuite:
     def _take(self, result: Result) -> None:
         """Accept the result of a situation; called in the thread of the situations."""
         situation = result.situation
-        # The controls of a run of named situations show only what those are about, or what they break.
-        only = self._options.common.only or (*{row.requirement for row in self.chosen},) * self._options.narrowed
-        findings = of_interest(result.findings, situation.requirement, only if situation not in self.chosen else self._options.common.only)
+        only = self._options.common.only
+        if not only and situation not in self.chosen:  # a control shows what the named situations are about
+            only = tuple({row.requirement for row in self.chosen})
+        findings = of_interest(result.findings, situation.requirement, only)
         if self._stream is not None and situation.name not in self._without_result:
             self._begin_stream()
             self._stream.add(lines_of(replace(result, findings=findings), time.time() - self._began))
@@ -187,7 +190,7 @@ class ClientSuite:
             return
         result = self._result()
         self._end_stream(result)
-        write_report(result, terminalreporter.write_line)
+        write_report(result, terminalreporter.write_line, brief=bool(self._run.habits.fault))
         verdicts = verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ())
         narrowed = self._options.narrowed
         write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, narrowed=narrowed)
@@ -207,12 +210,22 @@ class ClientSuite:
 
     @property
     def _subject(self) -> JudgedSubject:
-        command = shlex.join(self._options.profile.command)
-        return judged_client(command, self._options.transport, self._run.habits.fault)
+        command = redact(shlex.join(self._options.profile.command))
+        return judged_client(command, self._options.transport, tuple(self._notes()))
+
+    def _notes(self) -> Iterator[str]:
+        if fault := self._run.habits.fault:
+            yield f"Nothing but the clean session could be judged: {fault}."
+            yield "cbspec verify-client --help lists the placeholders of the command, such as {host} and {port}."
+        elif self._options.quick:
+            left = len(left_out_of(self._options))
+            yield f"A quick run: it leaves out {left} situations; without --effort quick all are tried."
+        if self._run.own_port:
+            yield "The client always listens on the same port, so one situation ran at a time: see {local_port}."
 
     @property
     def _command(self) -> str:
-        return f"cbspec verify-client -- {shlex.join(self._options.profile.command)}"
+        return redact(f"cbspec verify-client -- {shlex.join(self._options.profile.command)}")
 
     def _begin_stream(self) -> None:
         if self._stream is not None and not self._stream.has_begun:

@@ -41,7 +41,7 @@ class ClientRun:
     """One run: `profile` is the client's, with its command; `done` is called with each result.
 
     `jobs` is the number of clients that may run at once (None: as many as useful). `not_started` is the reason why the
-    command can't be run, or "".
+    command can't be run, or "". `own_port`: the client listens on a port that no other instance can use.
     """
 
     profile: ClientProfile
@@ -52,6 +52,7 @@ class ClientRun:
     jobs: int | None = None
     habits: Habits = field(default_factory=Habits)
     not_started: str = ""
+    own_port: bool = False
     results: dict[str, Result] = field(default_factory=dict)
     _clean: Session | None = None
 
@@ -61,11 +62,11 @@ class ClientRun:
         jobs = 1 if self.profile.one_at_a_time else self.jobs or _RUNNING
         slots = Slots(jobs, min(jobs, 2 * cores))
         try:
-            own_port = await self._control(slots)
+            self.own_port = await self._control(slots)
         except CannotStart as error:
             self.not_started = str(error)
             return
-        if own_port:
+        if self.own_port:
             slots = Slots(1, 1)
         others = [row for row in self.situations if row not in _CONTROLS and row.name not in self.results]
         async with asyncio.TaskGroup() as group:

@@ -117,9 +117,12 @@ class RunResult:
         return [each for each in self.verdicts if not self.observed_only or each.outcome is not Outcome.NOT_EXERCISED]
 
 
-def write_report(run: RunResult, line: Write) -> None:
-    """Write the report with `line(text, **markup)`, one call for each line."""
+def write_report(run: RunResult, line: Write, *, brief: bool = False) -> None:
+    """Write the report with `line(text, **markup)`, one call for each line; a `brief` one says what failed and why."""
     _broken(run, line)
+    if brief:
+        _conclusion(run, line)
+        return
     _reasons(run, Outcome.FOLLOW_UP, "Follows from another failure, and fails nothing", line)
     _section("Remarks", [f"{v.requirement.id}: {text}" for v in run.verdicts for text in v.remarks], line)
     _reasons(run, Outcome.INCONCLUSIVE, "Inconclusive", line)

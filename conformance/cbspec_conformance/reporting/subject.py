@@ -64,9 +64,8 @@ def judged_relay(profile: Profile, facts: Facts, preflight: Transcript | None = 
     )
 
 
-def judged_client(command: str, transport: str, fault: str) -> JudgedSubject:
-    """Return the client that a command starts; `fault` is the reason why its clean session doesn't work, or ""."""
-    notes = (f"Nothing but the clean session could be judged: {fault}.",) if fault else ()
+def judged_client(command: str, transport: str, notes: tuple[str, ...]) -> JudgedSubject:
+    """Return the client that a command starts."""
     return JudgedSubject(JudgedRole.CLIENT, command, f"{command} ({transport})", transport, notes=notes)
 
 
