@@ -22,7 +22,7 @@ ClientRow = dict[str, Any]
 def rows_of(seen: Observation) -> list[ClientRow]:
     """Return the rows of an observation. Tokens are redacted."""
     rows = sorted(_rows(seen), key=lambda row: float(row["at"]))
-    return [{name: value for name, value in row.items() if value not in ("", None, False)} for row in rows]
+    return [{name: each for name, each in row.items() if each not in ("", None) and each is not False} for row in rows]
 
 
 def exchanges_of(rows: Sequence[ClientRow]) -> Iterator[Sequence[ClientRow]]:

@@ -105,7 +105,7 @@ def _message_row(message: Message) -> dict[str, Any]:
         "padded": message.padded,
         "cut": message.cut,
     }
-    return {name: each for name, each in row.items() if each not in ("", None, False)}
+    return {name: each for name, each in row.items() if each not in ("", None) and each is not False}
 
 
 def _record(row: Mapping[str, Any]) -> Record:

@@ -91,8 +91,8 @@ class CaseReported(_Event, frozen=True, tag="case"):
 
     `name` is its node id, `requirement` its own one ("": the preflight). `about` tells how it tries the requirement.
     `outcome` is that of its own requirement (None: an error of the kit), `at` the time of its begin, `seconds` how long
-    it took. `sources` are the suite's addresses, `identifiers` its tunnel ids and subjects: they find the case in the
-    logs of the relay.
+    it took. `place` is its place in the order of the cases, which are written as they end. `sources` are the suite's
+    addresses, `identifiers` its tunnel ids and subjects: they find the case in the logs of the relay.
     """
 
     name: str
@@ -101,6 +101,7 @@ class CaseReported(_Event, frozen=True, tag="case"):
     outcome: Outcome | None = None
     at: float = 0.0
     seconds: float = 0.0
+    place: int = 0
     cost: Cost | None = None
     sources: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()

@@ -119,27 +119,27 @@ def listed(requirements: Mapping[str, Requirement]) -> list[RequirementListed]:
     ]
 
 
-def case_lines(
-    name: str, requirement: str, about: str, transcript: Transcript, findings: Sequence[Finding], began: float
-) -> bytes:
+def case_lines(case: CaseReported, transcript: Transcript, findings: Sequence[Finding], began: float) -> bytes:
     """Return the lines of a relay's case, which a worker can send to the controller.
 
-    `began` is the time of the run's begin in seconds since 1970. A `requirement` of "" is the preflight.
+    `case` has what the transcript doesn't tell. `began` is the time of the run's begin in seconds since 1970. A
+    requirement of "" is that of the preflight.
     """
     ended = transcript.records[-1] if transcript.records else Entry(0.0, 0)
-    own = worst(each.outcome for each in findings if each.requirement == requirement)
     traces = identifiers_of(transcript)
-    broken = isinstance(ended, CaseEnded) and ended.ending is Ending.KIT_ERROR
-    case = CaseReported(
-        name,
-        requirement,
-        about,
-        None if broken else own if requirement else worst(each.outcome for each in findings) or Outcome.PASSED,
-        round(max(0.0, transcript.epoch - began), 3),
-        round(ended.at, 3),
-        transcript.cost,
-        tuple(dict.fromkeys(connection.source for connection in traces.connections)),
-        (*traces.tunnels, *traces.subjects),
+    outcome = worst(each.outcome for each in findings if each.requirement == case.requirement or not case.requirement)
+    if isinstance(ended, CaseEnded) and ended.ending is Ending.KIT_ERROR:
+        outcome = None
+    elif not case.requirement:
+        outcome = outcome or Outcome.PASSED
+    case = msgspec.structs.replace(
+        case,
+        outcome=outcome,
+        at=round(max(0.0, transcript.epoch - began), 3),
+        seconds=round(ended.at, 3),
+        cost=transcript.cost,
+        sources=tuple(dict.fromkeys(connection.source for connection in traces.connections)),
+        identifiers=(*traces.tunnels, *traces.subjects),
     )
     return lines_of_a_case(case, split(rows_of(transcript)), findings)
 
@@ -227,6 +227,7 @@ class RecordedRun:
                     ended = event
                 case _:
                     raise StreamError(f"{file}: line {number} is out of place: damaged")
+        cases.sort(key=lambda case: case.event.place)
         return cls(started, rows, cases, loose, ended, None if against is None else RecordedRun.load(against))
 
     @cached_property

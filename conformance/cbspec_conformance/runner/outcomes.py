@@ -22,6 +22,7 @@ from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
+from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -114,7 +115,8 @@ class Outcomes:
         vars(report)[_COST] = msgspec.to_builtins(transcript.cost)
         if self._began is not None:
             of = of_interest(findings, own, self._only)
-            vars(report)[_LINES] = case_lines(case, own, _about(item), transcript, of, self._began)
+            event = CaseReported(case, own, _about(item), place=item.session.items.index(item) + 1)
+            vars(report)[_LINES] = case_lines(event, transcript, of, self._began)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))
@@ -169,9 +171,9 @@ def cost_of(report: pytest.TestReport) -> Cost | None:
     return msgspec.convert(vars(report).get(_COST), Cost | None)
 
 
-def lines_of(report: pytest.TestReport) -> bytes:
-    """Return the lines of the stream that a report carries, if any."""
-    lines: bytes = vars(report).get(_LINES, b"")
+def take_lines(report: pytest.TestReport) -> bytes:
+    """Return the lines of the stream that a report carries, if any, and remove them from it."""
+    lines: bytes = vars(report).pop(_LINES, b"")
     return lines
 
 

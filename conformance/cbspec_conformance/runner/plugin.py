@@ -39,6 +39,7 @@ from cbspec_conformance.probe.wire import LINGERING
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, prepare
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
@@ -57,10 +58,10 @@ from cbspec_conformance.runner.outcomes import (
     cost_of,
     findings_of,
     kit_errors_of,
-    lines_of,
     requirement_of,
     requirements_of,
     status_of,
+    take_lines,
 )
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
@@ -319,8 +320,14 @@ class Suite:
             selected=tuple(self._selected),
         )
         found = [finding for finding in self._findings if finding.case]
-        about = "Connects, checks TLS and certificate, and sends hello and auth."
-        self._stream.add(case_lines("preflight", "", about, self._preflight, found, self._began))
+        case = CaseReported("preflight", "", "Connect, check TLS and certificate, and send one request of each type.")
+        self._stream.add(case_lines(case, self._preflight, found, self._began))
+
+    def _record(self, reports: Sequence[pytest.TestReport]) -> None:
+        """Write the lines that reports carry to the stream."""
+        if self._stream is not None:
+            for report in reports:
+                self._stream.add(take_lines(report))
 
     def _result(self) -> RunResult:
         baseline = self.options.baseline
@@ -371,6 +378,7 @@ class Suite:
         with crew(session, jobs, self) as workers:
             try:
                 for case, reports in workers.run(schedule):
+                    self._record(reports)  # at once: an earlier case may take long
                     ready[case] = reports
                     while due in ready:
                         log_reports(session.items[due], ready.pop(due))
@@ -500,8 +508,7 @@ class Suite:
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         if cost := cost_of(report):
             self._costs[case_name(report.nodeid)] = cost
-        if self._stream is not None:
-            self._stream.add(lines_of(report))
+        self._record([report])
 
     def pytest_runtest_logfinish(self) -> None:
         """Say now and then how much of a long run is left."""
