@@ -31,7 +31,7 @@ from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
-from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, status_of
+from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, kit_errors_of, status_of
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.streaming import stream_for
 
@@ -66,6 +66,7 @@ class ClientSuite:
         self._without_result: set[str] = set()  # situations for which the time was up
         self._deadline = time.monotonic() + options.common.max_time
         self._interrupted = False
+        self._kit_errors: list[str] = []
         self._ends_early = False
         self._error: BaseException | None = None
 
@@ -161,6 +162,7 @@ class ClientSuite:
             findings = getattr(item, "cbspec_findings", [])
             self._findings += of_interest(findings, situation.requirement, self._options.common.only)
             attach(report, findings, situation.requirement, self._options.common.baseline)
+            self._kit_errors += kit_errors_of(report)
         report.user_properties = list(item.user_properties)
         return report  # type: ignore[return-value] # the report goes back to pluggy
 
@@ -273,7 +275,7 @@ class ClientSuite:
             self._subject,
             options.fail_on_should,
             options.require_all,
-            (),
+            self._kit_errors,
             self._interrupted,
             "",
             baseline,
