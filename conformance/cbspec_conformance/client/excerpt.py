@@ -37,12 +37,16 @@ def exchanges_of(rows: Sequence[ClientRow]) -> Iterator[Sequence[ClientRow]]:
 
 
 def decisive_places(rows: Sequence[ClientRow], struck: float | None) -> tuple[int, ...]:
-    """Return the places of the rows after the time at which the situation took effect."""
-    return tuple(place for place, row in enumerate(rows) if struck is not None and row["at"] >= struck)
+    """Return the places of the rows from the request on that met the situation."""
+    if struck is None:
+        return ()
+    first = next((place for place, row in enumerate(rows) if row["at"] >= struck), len(rows))
+    met = (place for place in range(first - 1, -1, -1) if _is_request(rows[place]))
+    return tuple(range(next(met, first), len(rows)))
 
 
 def excerpt(seen: Observation) -> str:
-    """Return an observation as lines; ">" marks what came after the situation took effect."""
+    """Return an observation as lines; ">" marks what came from the request on that met the situation."""
     rows = rows_of(seen)
     decisive = set(decisive_places(rows, seen.struck))
     return "\n".join(

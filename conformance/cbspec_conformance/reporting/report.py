@@ -45,7 +45,7 @@ _IF_ANY = (Outcome.KNOWN, Outcome.FOLLOW_UP)
 _MOST_OBSERVED = 12  # observations that are listed
 _MOST_IDS = 4  # requirements that are named with a reason
 _MOST_REASONS = 8
-_MOST_LINES = 4  # of an exchange
+_MOST_LINES = {JudgedRole.RELAY: 4, JudgedRole.CLIENT: 8}  # of an exchange; a client's output is a part of it
 _MOST_TOLD = 220  # characters of what was expected and seen, unless more is requested
 _ID = 10  # characters of the columns
 _EXPECTED = 26  # at least
@@ -164,7 +164,7 @@ def _broken(run: RunResult, line: Write) -> None:
     verdicts = [verdict for outcome, _ in levels for verdict in _of(run, outcome)]
     if verdicts:
         line("")
-        line('Details (">": decisive; "before:": more than the usual requests before it)', bold=True)
+        line('Details ("->": request, "<-": answer, ">": decisive, "before:": unusual ones)', bold=True)
     for verdict in verdicts:
         _details(verdict, run.exchanges, line)
 
@@ -213,11 +213,11 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
     _wrapped(f"{row.id} {row.demand}", "", line, more="  ")
     for number, finding in enumerate(found[:exchanges]):
         told = f"expected {finding.expected}; seen: {finding.seen}"
-        if exchanges > 1:
+        if exchanges > 1 or row.role is JudgedRole.CLIENT:
             told += f" in {finding.case}"
         if number or exchanges > 1 or _is_cut(row.id, finding):
             _wrapped(told if exchanges > 1 else shortened(told, _MOST_TOLD), "  ", line, more="    ")
-        for text in _excerpt(finding.exchange, whole=exchanges > 1):
+        for text in _excerpt(finding.exchange, None if exchanges > 1 else _MOST_LINES[row.role]):
             line(shortened(f"  {text}", WIDTH))
     if (left := len(found) - exchanges) > 0:
         shown = {finding.change for finding in found[:exchanges]}
@@ -233,16 +233,16 @@ def _is_cut(id_: str, finding: Finding) -> bool:
     return _brief(finding.expected) not in shown or _brief(finding.seen) not in shown
 
 
-def _excerpt(exchange: str, *, whole: bool) -> list[str]:
-    """Return the decisive lines of an exchange, and the line that sums up what was before; or all lines."""
+def _excerpt(exchange: str, most: int | None) -> list[str]:
+    """Return at most so many decisive lines of an exchange, and the line that sums up what was before; None: all."""
     lines = [re.sub(r"^([> ]) *\d+\.\d+ ", r"\1 ", text) for text in exchange.splitlines()]
-    if whole:
+    if most is None:
         return lines
     lines = [re.sub(r'"cbspec-[0-9a-f]{8}-', '"…', text) for text in lines]  # the rest of the line tells more
     decisive = [text for text in lines if text.startswith(">")]
-    left_out = [f">  … {len(decisive) - _MOST_LINES + 1} more lines"] if len(decisive) > _MOST_LINES else []
+    left_out = [f">  … {len(decisive) - most + 1} more lines"] if len(decisive) > most else []
     before = [text for text in lines if text.startswith(BEFORE) and not _USUAL.fullmatch(text)]
-    return ((decisive[: _MOST_LINES - len(left_out)] + left_out) or lines[-_MOST_LINES:]) + before
+    return ((decisive[: most - len(left_out)] + left_out) or lines[-most:]) + before
 
 
 _USUAL = re.compile(rf"{BEFORE} #\d+ hello(, auth(, tunnel_info)?)?")
