@@ -129,3 +129,14 @@ def program(name: str, package: str, *, optional: bool = False) -> str:
             pytest.skip(missing)
         pytest.fail(missing, pytrace=False)
     return found
+
+
+def npm_file(name: str) -> Path:
+    """Return a file of the packages in tests/npm. Skips outside CI if they are not installed."""
+    file = Path(__file__).parents[1] / "npm" / "node_modules" / name
+    if not file.exists():
+        missing = f"{file} is missing: make test installs the packages of tests/npm"
+        if "CI" in os.environ:
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    return file

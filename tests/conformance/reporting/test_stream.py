@@ -119,7 +119,7 @@ def test_nothing_that_was_decided_is_lost_when_a_run_is_killed(
     file = tmp_path / "run.jsonl"
     command = [sys.executable, "-m", "cbspec", "verify", "--effort", "quick", "--results", str(file)]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
-    tail = ["tail", "-F", "-n", "+1", file]
+    tail = ["tail", "-F", "-n", "+1", str(file)]
     seen: list[dict[str, Any]] = []
     with subprocess.Popen(tail, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as follow:
         for line in follow.stdout or ():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import CHAPTERS, Level
@@ -11,7 +9,7 @@ from cbspec_conformance.record.exchange import exchanges
 from cbspec_conformance.record.render import render as text_of
 from cbspec_conformance.record.saved import transcript_of
 from cbspec_conformance.reporting.formats.cases import CaseStatus, ReportedCase, cases_of
-from cbspec_conformance.reporting.formats.texts import json_bytes, milliseconds, subject_facts
+from cbspec_conformance.reporting.formats.texts import digest, json_bytes, milliseconds, run_id, subject_facts
 from cbspec_conformance.reporting.stream import RecordedCase, RecordedRun
 
 _STATUS: Final = {CaseStatus.ERROR: "broken"}
@@ -27,10 +25,13 @@ _CATEGORIES: Final = (
 def render(run: RecordedRun) -> dict[str, bytes]:
     """Return the files of the folder by name."""
     facts = "".join(f"{name.replace(' ', '_')}={_one_line(value)}\n" for name, value in subject_facts(run))
-    files = {"environment.properties": facts.encode(), "categories.json": json_bytes(_CATEGORIES)}
+    files = {
+        "environment.properties": facts.encode("utf-8", "backslashreplace"),
+        "categories.json": json_bytes(_CATEGORIES),
+    }
     recorded = {case.event.name: case for case in run.cases}
     for case in cases_of(run):
-        name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run.started.began} {case.case} {case.name}"))
+        name = run_id(run, case.case, case.name)
         result = _result(run, case, name)
         if text := case.detail or _exchange(recorded.get(case.case)):
             source = f"{name}-attachment.txt"
@@ -50,8 +51,8 @@ def _result(run: RecordedRun, case: ReportedCase, name: str) -> dict[str, Any]:
     facts = [{"name": key, "value": value, "excluded": True} for key, value in case.facts]
     result = {
         "uuid": name,
-        "historyId": hashlib.md5(f"{case.case} {case.name}".encode(), usedforsecurity=False).hexdigest(),
-        "testCaseId": hashlib.md5(case.case.encode(), usedforsecurity=False).hexdigest(),
+        "historyId": digest(case.case, case.name),
+        "testCaseId": digest(case.case),
         "fullName": case.case,
         "name": case.name,
         "description": case.about,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import CHAPTERS
 from cbspec_conformance.reporting.formats.cases import CaseStatus, ReportedCase, cases_of
-from cbspec_conformance.reporting.formats.texts import json_bytes, milliseconds, subject_facts
+from cbspec_conformance.reporting.formats.texts import json_bytes, milliseconds, run_id, subject_facts
 from cbspec_conformance.reporting.stream import RecordedRun
 
 _VERSION: Final = "0.0.0"  # of the format
@@ -32,7 +31,7 @@ def render(run: RecordedRun) -> bytes:
         {
             "reportFormat": "CTRF",
             "specVersion": _VERSION,
-            "reportId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run.started.began} {run.started.subject.address}")),
+            "reportId": run_id(run),
             "timestamp": run.started.began.isoformat(),
             "generatedBy": f"cbspec {run.started.kit}",
             "results": {

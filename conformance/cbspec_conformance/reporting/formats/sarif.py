@@ -8,7 +8,6 @@ Known failures are left out: GitHub would show them as new alerts, since it read
 from __future__ import annotations
 
 import datetime
-import hashlib
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, Final
@@ -18,7 +17,7 @@ from cbspec.catalogue.requirements import CHAPTERS, Requirement
 from cbspec.exit_codes import MEANINGS, ExitCode
 from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, without_values
 from cbspec_conformance.reporting.formats.cases import sentence
-from cbspec_conformance.reporting.formats.texts import json_bytes, subject_facts
+from cbspec_conformance.reporting.formats.texts import digest, json_bytes, subject_facts
 from cbspec_conformance.reporting.report import distinct
 from cbspec_conformance.reporting.stream import RecordedRun
 
@@ -79,7 +78,7 @@ def _severity(row: Requirement) -> str:
 def _result(run: RecordedRun, index: int, verdict: Verdict, finding: Finding) -> dict[str, Any]:
     way = _way(finding)
     count = sum(each.outcome is verdict.outcome and _way(each) == way for each in verdict.findings)
-    digest = hashlib.sha256("|".join((finding.requirement, *way)).encode("utf-8", "replace")).hexdigest()[:32]
+    failure = digest(finding.requirement, *way)
     told = f"{finding.requirement}: {verdict.requirement.demand}\n{sentence(finding)}"
     shown = {"case": finding.case, "change": finding.change, "exchange": finding.exchange}
     return {
@@ -98,7 +97,7 @@ def _result(run: RecordedRun, index: int, verdict: Verdict, finding: Finding) ->
             }
         ],
         "occurrenceCount": max(1, count),
-        "partialFingerprints": {"primaryLocationLineHash": f"{digest}:1", "cbspecFailure/v1": digest},
+        "partialFingerprints": {"primaryLocationLineHash": f"{failure}:1", "cbspecFailure/v1": failure},
         "properties": {name: value for name, value in shown.items() if value},
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,6 +15,16 @@ from cbspec_conformance.reporting.stream import RecordedRun
 def json_bytes(value: object) -> bytes:
     """Return a value as a JSON file; lone surrogates stay escaped."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def digest(*texts: str) -> str:
+    """Return 32 hexadecimal digits that stand for some texts."""
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def run_id(run: RecordedRun, *texts: str) -> str:
+    """Return a UUID of a run, or of a part of it that `texts` name: the same for each report that is made of it."""
+    return str(uuid.UUID(digest(str(run.started.began), run.started.subject.address, *texts)))
 
 
 def milliseconds(run: RecordedRun, at: float) -> int:
