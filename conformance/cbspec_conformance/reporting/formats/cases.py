@@ -1,7 +1,7 @@
 """The cases of a run as tests, which is what JUnit, CTRF and Allure know.
 
-A case fails for its own requirement, or if it is the first to show a breach of another one: a violation that every
-exchange shows is one failure, not hundreds.
+A case is a test of its own requirement. The first case that shows a breach of another one is a test of that, too: a
+violation that every exchange shows is one failure, not hundreds.
 """
 
 from __future__ import annotations
@@ -57,38 +57,53 @@ _OF_THE_RUN: Final = "run"
 def cases_of(run: RecordedRun) -> list[ReportedCase]:
     """Return the cases of a run as tests, and a test for each fact that decides about the run without a case."""
     blamed: set[str] = set()
-    cases = [_case(run, case, findings, blamed) for case, findings in run.findings_by_case]
-    return [*(case for case in cases if case is not None), *_without_case(run)]
+    cases = (each for case, findings in run.findings_by_case for each in _tests(run, case, findings, blamed))
+    return [*cases, *_without_case(run)]
 
 
-def _case(run: RecordedRun, case: RecordedCase, findings: Sequence[Finding], blamed: set[str]) -> ReportedCase | None:
+def _tests(
+    run: RecordedRun, case: RecordedCase, findings: Sequence[Finding], blamed: set[str]
+) -> Iterator[ReportedCase]:
+    """Yield a test for the requirement of a case, and one for each other requirement that it is the first to blame."""
     event = case.event
-    own = [finding for finding in findings if finding.requirement == event.requirement]
-    bad = [each for each in _broken(run, findings) if each in own or each.requirement not in blamed]
-    blamed |= {finding.requirement for finding in bad}
-    status, message = _status(run, event.outcome, own, bad)
-    if not event.requirement and not bad:
-        return None  # the preflight found nothing
-    id_ = event.requirement or bad[0].requirement
-    row, name = run.requirements.get(id_), f"{id_} {event.name.rpartition('::')[2]}"
-    if status is CaseStatus.ERROR and not message:
-        message = "an error of the kit"
-        kit = next((text for text in (run.ended.kit_errors if run.ended else ()) if text.startswith(event.name)), "")
-        detail = kit
-    else:
-        detail = "\n\n".join(_told(run, finding) for finding in bad or [each for each in own if each.exchange])
+    broken: dict[str, list[Finding]] = {}
+    for finding in _broken(run, findings):
+        broken.setdefault(finding.requirement, []).append(finding)
     named = {"sources": event.sources, "identifiers": event.identifiers}
     facts = tuple((name, " ".join(values)) for name, values in named.items() if values)
-    return ReportedCase(name, event.name, status, row, message, detail, event.about, event.at, event.seconds, facts)
+    for id_ in dict.fromkeys(filter(None, (event.requirement, *(each for each in broken if each not in blamed)))):
+        bad = broken.get(id_, [])
+        own = [finding for finding in findings if finding.requirement == id_]
+        status, message = _status(run, event.outcome, own, bad)
+        detail = "\n\n".join(_told(run, finding) for finding in bad or [each for each in own if each.exchange])
+        if status is CaseStatus.ERROR and event.outcome is None:
+            detail = next((text for text in _kit_errors(run) if text.startswith(f"{event.name}\n")), "")
+        yield ReportedCase(
+            f"{id_} {event.name.rpartition('::')[2]}",
+            event.name,
+            status,
+            run.requirements.get(id_),
+            message,
+            detail,
+            event.about,
+            event.at,
+            event.seconds if id_ == event.requirement else 0.0,
+            facts,
+        )
+    blamed.update(broken)
+
+
+def _kit_errors(run: RecordedRun) -> Sequence[str]:
+    return run.ended.kit_errors if run.ended is not None else ()
 
 
 def _status(
     run: RecordedRun, outcome: Outcome | None, own: Sequence[Finding], bad: Sequence[Finding]
 ) -> tuple[CaseStatus, str]:
     if bad:
-        return CaseStatus.FAILED, "; ".join(f"{each.requirement}: {sentence(each)}" for each in bad)
+        return CaseStatus.FAILED, "; ".join(dict.fromkeys(map(sentence, bad)))
     if outcome is None:
-        return CaseStatus.ERROR, ""
+        return CaseStatus.ERROR, "an error of the kit"
     for finding in own:
         entry = run.baseline.known(finding.requirement)
         if entry is not None and (finding.outcome in (Outcome.FAILED, Outcome.WARNED) or run.baseline.hides(finding)):
@@ -134,7 +149,7 @@ def _without_case(run: RecordedRun) -> Iterator[ReportedCase]:
     if run.result.interrupted:
         told = "the run is going on, or was killed" if ended is None else "the run was interrupted"
         yield ReportedCase("the run did not end", _OF_THE_RUN, CaseStatus.ERROR, message=told)
-    for text in ended.kit_errors if ended is not None else ():
+    for text in _kit_errors(run):
         name, _, rest = text.partition("\n")
         if name not in known:
             yield ReportedCase(name, name, CaseStatus.ERROR, message="an error of the kit", detail=rest or text)
