@@ -33,6 +33,7 @@ COMMANDS: Final = {
     ),
     "tap": ("cbspec_conformance.tap.command", "stand between a client and a relay, and judge both by their traffic"),
     "report": ("cbspec_conformance.reporting.report_command", "make reports from the results of a run"),
+    "matrix": ("cbspec_conformance.reporting.matrix_command", "compare the results of several implementations"),
     "judge": ("cbspec.cli.judge", "recompute the verdicts of recorded results"),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
@@ -42,12 +43,13 @@ COMMANDS: Final = {
 }
 """Each sub-command's module and summary."""
 
-_VERIFY: Final = ("hypothesis", "jsonschema", "jsonschema_rs")
+_VERIFY: Final = ("hypothesis", "jinja2", "jsonschema", "jsonschema_rs")
 EXTRAS: Final = {
     "verify": ("verify", _VERIFY),
     "verify-client": ("verify", _VERIFY),
     "tap": ("verify", _VERIFY),
     "report": ("verify", _VERIFY),
+    "matrix": ("verify", _VERIFY),
     "judge": ("verify", _VERIFY),
     "replay": ("verify", _VERIFY),
     "load": ("load", ("locust", *_VERIFY)),

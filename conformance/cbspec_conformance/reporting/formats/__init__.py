@@ -51,6 +51,7 @@ FORMATS: Final = (
     ReportFormat("sarif", "write the failures for code scanning (SARIF 2.1.0)"),
     ReportFormat("allure", "write results for Allure", is_folder=True),
     ReportFormat("markdown", "write a summary of the job (Markdown)"),
+    ReportFormat("html", "write a page with every requirement and its exchanges (HTML)"),
     ReportFormat("badge", "write a badge with the verdict (SVG)"),
 )
 """Every format, in the order of the options."""
