@@ -37,6 +37,7 @@ from cbspec_simulator.settings.config import RelaySettings, timeline_actions
 from cbspec_simulator.settings.reading import ConfigDocument
 from cbspec_simulator.settings.scenarios import scenarios
 from cbspec_simulator.settings.schema import scenario_schema
+from tests.repo.asyncapi import asyncapi
 from tests.repo.tree import PACKAGES, ROOT
 
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
@@ -271,8 +272,8 @@ def _scenarios() -> Parts:
     return {"scenarios": table(("scenario", "content"), rows), "actions": table(("key", "type", "meaning"), actions)}
 
 
-def _scenario_schema() -> str:
-    return _json(scenario_schema()) + "\n"
+def _file(value: object) -> str:
+    return _json(value) + "\n"
 
 
 def _json(value: object, margin: str = "", indent: int = 0) -> str:
@@ -307,8 +308,9 @@ _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
 }
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     **{f"docs/reference/{file}": partial(fill, file, parts) for file, parts in _PARTS.items()},
-    "docs/reference/scenario.schema.json": _scenario_schema,
-    "schemas/cbspec_schemas/results.schema.json": lambda: _json(results_schema()) + "\n",
+    "docs/reference/scenario.schema.json": lambda: _file(scenario_schema()),
+    "schemas/cbspec_schemas/asyncapi.json": lambda: _file(asyncapi()),
+    "schemas/cbspec_schemas/results.schema.json": lambda: _file(results_schema()),
 }
 """Each generated file and the function that returns its text."""
 

@@ -29,7 +29,7 @@ INDEX = json.loads(FOLDER.joinpath("index.json").read_text("utf-8"))
 def test_the_form_of_a_schema(name: str) -> None:
     schema = load(name)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["$id"] == f"https://cbspec.dev/schemas/v2.0/{name}.schema.json"
+    assert schema["$id"] == f"urn:cbspec:schema:2.0:{name}"
     Draft202012Validator.check_schema(schema)
     assert not {"additionalProperties", "unevaluatedProperties", "propertyNames"} & schema.keys()
     if not name.endswith("_message"):

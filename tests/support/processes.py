@@ -140,3 +140,18 @@ def npm_file(name: str) -> Path:
             pytest.fail(missing, pytrace=False)
         pytest.skip(missing)
     return file
+
+
+def node(*arguments: str) -> str:
+    """Run Node in tests/npm with its packages; return its output. Skips outside CI if they are not installed."""
+    folder = Path(__file__).parents[1] / "npm"
+    program_ = program("node", "nodejs", optional="CI" not in os.environ)
+    if not (folder / "node_modules" / ".ready").exists():
+        missing = "the packages of tests/npm are missing: make test installs them with npm"
+        if "CI" in os.environ:
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    command = [program_, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
