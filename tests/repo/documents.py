@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,15 @@ from typing import Final
 
 from prometheus_client.core import Metric
 
-from cbspec.catalogue.requirements import CHAPTERS, CLIENT_REQUIREMENTS, REQUIREMENTS, Level, Requirement
-from cbspec.cli.explain import Case, find_cases
+from cbspec.catalogue.requirements import CHAPTERS, CLIENT_REQUIREMENTS, REQUIREMENTS, Level
 from cbspec.documents import describe, keys, meta, plain_type
 from cbspec.profile.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Tenant, template
 from cbspec.profile.target import Rate
-from cbspec.protocol.codes import FACTS
-from cbspec.protocol.state import REQUESTS, TABLE, Rule, Serve, State, diagram
 from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.situations import SITUATIONS
 from cbspec_conformance.reporting.events import schema as results_schema
-from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
+from cbspec_simulator import DEVIATIONS, VARIANTS, Config
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import FaultKind, FaultLayer
 from cbspec_simulator.faults.when import CONDITIONS, MessageDirection
@@ -38,7 +35,9 @@ from cbspec_simulator.settings.reading import ConfigDocument
 from cbspec_simulator.settings.scenarios import scenarios
 from cbspec_simulator.settings.schema import scenario_schema
 from tests.repo.asyncapi import asyncapi
-from tests.repo.tree import PACKAGES, ROOT
+from tests.repo.markdown import table
+from tests.repo.protocol import protocol
+from tests.repo.tree import ROOT
 
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -56,44 +55,13 @@ def fill(file: str, parts: Callable[[], Parts]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table."""
-    names = list(head)
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
-
-
-def _requirements() -> Parts:
-    cases = find_cases(ROOT / PACKAGES["cbspec_conformance"])
-    levels = Counter(row.level for row in REQUIREMENTS.values())
-    chapters = (
-        f"## {title}\n\n"
-        + table(
-            ("id", "level", "demand", "cases"),
-            (
-                (row.id, row.level, row.demand, _files(row, cases))
-                for row in REQUIREMENTS.values()
-                if row.chapter == chapter
-            ),
-        )
-        for chapter, title in CHAPTERS.items()
-        if any(row.chapter == chapter for row in REQUIREMENTS.values())
-    )
-    counts = f"{len(REQUIREMENTS)} requirements: {', '.join(f'{levels[level]} {level}' for level in Level)}"
-    return {"counts": counts, "chapters": "\n\n".join(chapters)}
-
-
 def _client_requirements() -> Parts:
     levels = Counter(row.level for row in CLIENT_REQUIREMENTS.values())
     chapters = (
         f"## {title}\n\n"
         + table(
             ("id", "level", "demand", "condition"),
-            ((row.id, row.level, row.demand, row.when) for row in rows),
+            ((row.id, row.level, f"{row.demand} {row.deployed}".rstrip(), row.when) for row in rows),
         )
         for chapter, title in CHAPTERS.items()
         if (rows := [row for row in CLIENT_REQUIREMENTS.values() if row.chapter == chapter])
@@ -127,55 +95,18 @@ def _client_requirements() -> Parts:
     }
 
 
-def _files(row: Requirement, cases: list[Case]) -> str:
-    if row.untestable:
-        return f"none: {row.untestable}"
-    files = dict.fromkeys(case.file for case in cases if row.id in case.requirements)
-    return ", ".join(f"`{file.removeprefix('relay/')}`" for file in files)
-
-
-def _protocol() -> Parts:
-    head = ("state", *(f"`{request.type}`" for request in REQUESTS))
-    states = (state for state in State if state is not State.CLOSED)
-    rows = ([state.value, *(_rule(TABLE[state, request]) for request in REQUESTS)] for state in states)
-    return {"diagram": diagram().strip(), "rules": table(head, rows), "codes": _error_codes()}
-
-
-def _rule(rule: Rule) -> str:
-    if isinstance(rule, Serve):
-        return f"`{rule.answer.type}`, then {rule.then.value} ({rule.requirement})"
-    return f"error `{rule.code}`: {rule.text} ({rule.requirement})"
-
-
-def _error_codes() -> str:
-    rows = (
-        (
-            f"`{code}`",
-            facts.meaning,
-            "yes" if facts.retryable else "no",
-            f"{facts.base_delay:g} s" if facts.base_delay is not None else "",
-            ", ".join(row.id for row in REQUIREMENTS.values() if code in f"{row.section} {row.demand}"),
-        )
-        for code, facts in FACTS.items()
-    )
-    return table(("code", "meaning", "retry", "first delay", "requirements"), rows)
-
-
 def _deviations() -> Parts:
     order = list(REQUIREMENTS)
-    tables = {}
-    for name, variations in (("deviation", DEVIATIONS), ("open point", OPEN_POINTS)):
-        found = sorted(variations.values(), key=lambda each: order.index(each.requirement))
-        levels = {each.requirement: f"{each.requirement} ({REQUIREMENTS[each.requirement].level})" for each in found}
-        rows = ((f"`{each.id}`", levels[each.requirement], each.sentence) for each in found)
-        tables[f"{name.replace(' ', '_')}s"] = table((name, "requirement", "behaviour"), rows)
+    found = sorted(DEVIATIONS.values(), key=lambda each: order.index(each.requirement))
+    levels = {each.requirement: f"{each.requirement} ({REQUIREMENTS[each.requirement].level})" for each in found}
+    rows = ((f"`{each.id}`", levels[each.requirement], each.sentence) for each in found)
     broken = {deviation.requirement for deviation in DEVIATIONS.values()}
     variants = table(("variant", "behaviour"), ((f"`{each.id}`", each.sentence) for each in VARIANTS.values()))
     return {
         "counts": f"{len(DEVIATIONS)} deviations break {len(broken)} requirements",
         "variant_count": str(len(VARIANTS)),
         "variants": variants,
-        **tables,
+        "deviations": table(("deviation", "requirement", "behaviour"), rows),
     }
 
 
@@ -295,9 +226,8 @@ def _json(value: object, margin: str = "", indent: int = 0) -> str:
 
 
 _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {
-    "requirements.md": _requirements,
     "client-requirements.md": _client_requirements,
-    "protocol.md": _protocol,
+    "protocol.md": protocol,
     "deviations.md": _deviations,
     "profile.md": lambda: {"template": template().strip()},
     "development-identity.md": _development_identity,

@@ -87,7 +87,8 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One demand on an implementation, in our own words.
 
     `when` is the condition under which it applies (empty: always). `needs` are the profile keys without which it can't
-    be exercised. `untestable` is the reason why no case exists (empty: at least one does).
+    be exercised. `untestable` is the reason why no case exists (empty: at least one does). `deployed` is the behaviour
+    of deployed implementations, which is information and no demand (empty: unknown).
     """
 
     id: str
@@ -98,6 +99,7 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: str = ""
     needs: tuple[str, ...] = ()
     untestable: str = ""
+    deployed: str = ""
 
     @property
     def chapter(self) -> str:

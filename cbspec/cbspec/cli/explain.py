@@ -81,6 +81,7 @@ def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str
     yield f"{requirement.id}  {requirement.level}  {requirement.section}"
     yield from _paragraph("", requirement.demand)
     yield from _paragraph("Why: ", requirement.why)
+    yield from _paragraph("In use: ", requirement.deployed)
     yield from _paragraph("When: ", requirement.when)
     yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
     yield from _paragraph("Not tested: ", requirement.untestable)
