@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -62,6 +63,20 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
     assert main(["judge", str(transcript)]) == live.code == 1
     assert table(capsys.readouterr().out) == table(live.text)
     assert not has_token(transcript.read_text())
+
+
+def test_the_log_of_a_relay_shows_which_case_sent_a_request(tmp_path: Path) -> None:
+    log, cases = tmp_path / "relay.jsonl", ("CB-AUT-001", "CB-HBT-001", "CB-LIM-011", "CB-TUN-005")
+    with simulator(tmp_path, "--transcript", str(log)) as profile:
+        done = verify("--target-profile", str(profile), "--only", ",".join(cases), "--own-cases")
+    assert verdict(done.text, "failed") == 0, done.text
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    stems = {*map(str.lower, cases), "cbspec"}  # the preflight is no case
+    assert {each["subject"] for each in entries if each["type"] == "auth_response"} == stems
+    tunnels = {
+        found[1] for each in entries if (found := re.search(r'"tunnel_id":"(\S+)-[0-9a-f]{8}-\d+"', each["text"]))
+    }
+    assert tunnels == stems - {"cb-aut-001"}
 
 
 def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:

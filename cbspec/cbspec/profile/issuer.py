@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
-from cbspec.profile.target import IssuerSettings
+from cbspec.profile.target import USUAL_SUBJECT, IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, Materials
 from cbspec.tokens.jws import claims_of
 from cbspec.tokens.jwt import SigningKey, mint
@@ -45,12 +45,13 @@ class Issuer:
     def valid(self, tenant_id: str, subject: str | None = None) -> str:
         """Return a valid token of a tenant: a new one, or without the signing key a ready-made one.
 
-        The default subject is the profile's. Raises ProfileLacks.
+        The default subject is the profile's, or the usual one. Raises ProfileLacks.
         """
         if self.key is not None:
             now = int(self.now())
+            named = [name for name in (subject, self._tokens.subject, USUAL_SUBJECT) if name is not None]
             own = {
-                "sub": self._tokens.subject if subject is None else subject,
+                "sub": named[0],
                 "tenant_id": tenant_id,
                 "iat": int(now - self._tokens.backdate),
                 "exp": int(now + max(1.0, self._tokens.lifetime)),

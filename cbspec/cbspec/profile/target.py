@@ -21,6 +21,8 @@ from cbspec.documents import Count, Seconds, Sourced, Text, parsed, says
 
 DEVELOPMENT: Final = "development"
 SYSTEM: Final = "system"
+USUAL_SUBJECT: Final = "user123"
+"""The subject of a token if nothing gives another."""
 
 Transport = Literal["auto", "tcp", "websocket"]
 RateScope = Literal["tenant", "subject", "connection", "address"]
@@ -225,7 +227,13 @@ class IssuerSettings:
         Algorithm | None,
         says("The signature algorithm. If absent: HS256 for a secret, or else the one of the key.", "HS256"),
     ] = None
-    subject: Annotated[str, says("The subject (sub) of every token.")] = "user123"
+    subject: Annotated[
+        str | None,
+        says(
+            "The subject (sub) of every token. If absent: in each case of the suite its own, such as cb-tun-005.",
+            USUAL_SUBJECT,
+        ),
+    ] = None
     claims: Annotated[
         Mapping[str, object], says("Claims to add to every token.", {"iss": "https://issuer.example"})
     ] = field(default_factory=dict)

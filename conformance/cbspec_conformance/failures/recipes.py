@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from dataclasses import dataclass, field
 
 import msgspec
 
 from cbspec.redact import has_token
-
-RUN = uuid.uuid4().hex[:8]
-"""The part of the suite's identifiers that differs between runs."""
+from cbspec_conformance.record.naming import RUN
 
 SPOILED = "spoiled"  # the name of the forgery that is a valid token with its last characters replaced
 
@@ -64,7 +61,7 @@ class Recipes:
         for token in sorted(self._names, key=len, reverse=True):
             for spelled in dict.fromkeys((token, *_escaped(token))):
                 text = text.replace(spelled, f"<<{self._names[token]}>>")
-        text = text.replace(f"cbspec-{RUN}-", "cbspec-<<run>>-")
+        text = text.replace(f"-{RUN}-", "-<<run>>-")
         if has_token(PLACEHOLDER.sub(" ", text)):
             raise NotPortable("it contains a token without a recipe")
         return text

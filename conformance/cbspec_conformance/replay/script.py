@@ -21,6 +21,7 @@ import msgspec
 from cbspec.catalogue.requirements import find
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
 from cbspec.profile.profile import Profile, Tenant
+from cbspec.profile.target import USUAL_SUBJECT, IssuerSettings
 from cbspec.tokens.forgery import FORGERIES, KNOWN_SECRETS
 from cbspec.tokens.jws import CompactJws, RawNumber, dump
 from cbspec_conformance.failures.failure import Failure
@@ -28,6 +29,7 @@ from cbspec_conformance.failures.recipes import SPOILED, Recipe
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
+from cbspec_conformance.record.naming import STEM
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.standalone import SIGNATURES
 from cbspec_conformance.target.tokens import TokenSource
@@ -50,9 +52,10 @@ class FailureScript:
         self._expectation = expectation
         self._profile = profile
         self._made: dict[str, str] = {}
-        for name, recipe in (failure.tokens or {}).items():
+        recipes = {name: _for_profile(recipe, profile.tokens) for name, recipe in (failure.tokens or {}).items()}
+        for name, recipe in recipes.items():
             self._made[name] = self._make(recipe, source)
-        self._tokens = {name: self._recipe(name, recipe) for name, recipe in (failure.tokens or {}).items()}
+        self._tokens = {name: self._recipe(name, recipe) for name, recipe in recipes.items()}
 
     def run(self, file: Path) -> tuple[int, list[str]]:
         """Write the script to a file and run it; return its exit code and the lines of its output."""
@@ -100,7 +103,7 @@ class FailureScript:
             "requirement": failure.requirement,
             "target": str(profile.target.address),
             "sources": bool(profile.target.source_addresses),
-            "claims": {"sub": profile.tokens.subject, **profile.tokens.claims},
+            "claims": {"sub": profile.tokens.subject or USUAL_SUBJECT, **profile.tokens.claims},
             "no_room": sorted(map(str, OUT_OF_ROOM - set(self._expectation.values))),
             "compared": None if self._expectation.kind in _COUNTED else 1,
             "tokens": self._tokens,
@@ -110,6 +113,13 @@ class FailureScript:
         literal = pprint.pformat(data, width=116, sort_dicts=False)
         code = code.replace("FAILURE: dict[str, Any] = {}", f"FAILURE: dict[str, Any] = {literal}", 1)
         return f'#!/usr/bin/env python3\n"""{_description(failure, self._tokens)}"""\n{code}'
+
+
+def _for_profile(recipe: Recipe, tokens: IssuerSettings) -> Recipe:
+    """Return a recipe without the usual subject of its case if all tokens for the relay have another."""
+    usual = recipe.subject is not None and STEM.fullmatch(recipe.subject) is not None
+    fixed = tokens.subject is not None or not tokens.has_key
+    return msgspec.structs.replace(recipe, subject=None) if usual and fixed else recipe
 
 
 def environment(profile: Profile) -> dict[str, str]:

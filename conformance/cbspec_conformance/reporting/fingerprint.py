@@ -18,6 +18,7 @@ import msgspec
 
 from cbspec.catalogue.requirements import REVISION, Level
 from cbspec_conformance.judging.verdicts import Outcome, Verdict
+from cbspec_conformance.record.naming import TUNNEL_NAME
 from cbspec_conformance.reporting.report import RunResult
 
 FORMAT: Final = 1  # the version of the file format
@@ -28,7 +29,7 @@ _NOT_OBSERVED: Final = "not observed"
 
 # Parts of a sentence that differ between runs of the same behaviour.
 _VARIES: Final = (
-    (re.compile(r"cbspec-[0-9a-f]{8}-\d+"), "cbspec-…"),
+    (re.compile(rf"{TUNNEL_NAME.pattern}\d+"), "cbspec-…"),
     (re.compile(r"\b\d+(?:\.\d+)? (s\b|bytes|characters)"), r"… \1"),
     (re.compile(r"b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\""), "b'…'"),
     (re.compile(r"(\d+\.\d+\.\d+\.\d+|\]|localhost):\d+"), r"\1:…"),

@@ -20,6 +20,7 @@ from cbspec_conformance.judging.verdicts import (
     without_values,
 )
 from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.record.naming import TUNNEL_NAME
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
@@ -238,13 +239,14 @@ def _excerpt(exchange: str, most: int | None) -> list[str]:
     lines = [re.sub(r"^([> ]) *\d+\.\d+ ", r"\1 ", text) for text in exchange.splitlines()]
     if most is None:
         return lines
-    lines = [re.sub(r'"cbspec-[0-9a-f]{8}-', '"…', text) for text in lines]  # the rest of the line tells more
+    lines = [_TUNNEL.sub('"…', text) for text in lines]  # the rest of the line tells more
     decisive = [text for text in lines if text.startswith(">")]
     left_out = [f">  … {len(decisive) - most + 1} more lines"] if len(decisive) > most else []
     before = [text for text in lines if text.startswith(BEFORE) and not _USUAL.fullmatch(text)]
     return ((decisive[: most - len(left_out)] + left_out) or lines[-most:]) + before
 
 
+_TUNNEL = re.compile(f'"{TUNNEL_NAME.pattern}')
 _USUAL = re.compile(rf"{BEFORE} #\d+ hello(, auth(, tunnel_info)?)?")
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Condition, Endpoint, Profile, Tenant
 from cbspec.tokens.forgery import MISSING
-from cbspec_conformance.failures.recipes import RUN, Recipes
+from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeverWorks, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.pace import Pacer
@@ -33,6 +33,7 @@ from cbspec_conformance.record.conclusions import Breach, Expectation, Expectati
 from cbspec_conformance.record.cost import Cost, CountedClock, Timekeeper
 from cbspec_conformance.record.excerpt import ALIVE
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.naming import stem_of, tunnel_name
 from cbspec_conformance.record.transcript import Transcript, Waited, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts, Preconditions
@@ -130,7 +131,8 @@ class RelayUnderTest:
     """The relay for the length of one case.
 
     Parts: `needs` are preconditions, `room` the declared limits, `tokens` makes tokens, `log` collects findings,
-    `connector` opens connections, and `signs` says whether the relay may be down.
+    `connector` opens connections, and `signs` says whether the relay may be down. `stem` begins the identifiers of the
+    case, such as tunnel ids.
     """
 
     def __init__(self, shared: SharedParts, facts: Facts, case: str, requirement: str = "") -> None:
@@ -139,6 +141,7 @@ class RelayUnderTest:
         self.shared = shared
         self.facts = facts
         self.case = case
+        self.stem = stem_of(requirement)
         cost = Cost()
         self.clock = CountedClock(shared.clock, cost)
         self.pace = shared.pace
@@ -148,7 +151,7 @@ class RelayUnderTest:
         self.needs = Preconditions(profile, facts)
         self.room = Room(profile, shared.pace)
         self.connector = Connector(profile, self.transcript, self.signs)
-        self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate)
+        self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate, self.stem)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
         self.last_try = False
         self._secrets = secrets_of(profile)
@@ -246,7 +249,7 @@ class RelayUnderTest:
         self.room.use(tenant, connections=1)
         if self.facts.pipelines and at is None:
             usual = source is None and not transport
-            ticket = f"{tenant.id} {subject}" if usual and self.facts.resumes else ""
+            ticket = f"{tenant.id} {(subject or '').removeprefix(self.stem)}" if usual and self.facts.resumes else ""
             if session := self.entered(tenant, token, source=source, transport=transport, ticket=ticket):
                 return session
 
@@ -344,7 +347,7 @@ class RelayUnderTest:
         remote = self.profile.remote.reachable
         message: dict[str, Any] = {
             "type": "tunnel_info",
-            "tunnel_id": f"cbspec-{RUN}-{next(_numbers)}",
+            "tunnel_id": tunnel_name(self.stem, next(_numbers)),
             "tenant_id": tenant or self.tenant.id,
             "local_port": 3389,
             "remote_host": remote.host,

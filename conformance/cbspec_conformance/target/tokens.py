@@ -23,24 +23,37 @@ def secrets_of(profile: Profile) -> tuple[str, ...]:
 class TokenSource:
     """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key.
 
-    `certificate` returns the certificate of the relay's TLS in DER, as far as it is known.
+    `certificate` returns the certificate of the relay's TLS in DER, as far as it is known. `stem` begins the subjects
+    of the tokens, unless the profile gives a subject or tokens are ready-made.
     """
 
     def __init__(
-        self, profile: Profile, issuer: Issuer, recipes: Recipes, certificate: Callable[[], bytes] = bytes
+        self,
+        profile: Profile,
+        issuer: Issuer,
+        recipes: Recipes,
+        certificate: Callable[[], bytes] = bytes,
+        stem: str = "",
     ) -> None:
         self._certificate = certificate
         self._profile = profile
         self._issuer = issuer
         self._recipes = recipes
         self.key = issuer.key
+        self._stem = stem
+        self._subject = (stem or None) if issuer.key is not None and profile.tokens.subject is None else None
 
     def now(self) -> float:
         """Return the time of tokens that are issued now, in seconds since the epoch."""
         return self._issuer.now()
 
+    def subject(self, name: str) -> str:
+        """Return another subject of the case: a relay may keep state per subject (see CB-AUT-017)."""
+        return f"{self._stem}-{name}"
+
     def valid(self, tenant: Tenant, subject: str | None = None) -> str:
-        """Return a valid token."""
+        """Return a valid token; the default subject is that of the profile, or else of the case."""
+        subject = self._subject if subject is None else subject
         token = _exercised(lambda: self._issuer.valid(tenant.id, subject))
         self._recipes.valid(token, tenant.id, subject)
         return token
@@ -53,7 +66,8 @@ class TokenSource:
         algorithm: str = "",
     ) -> str:
         """Return a token with other claims, headers or algorithm, signed with the right key; see `Issuer.minted`."""
-        return _exercised(lambda: self._issuer.minted(tenant.id, changes, headers, algorithm))
+        own: Mapping[str, object] = {} if self._subject is None else {"sub": self._subject}
+        return _exercised(lambda: self._issuer.minted(tenant.id, {**own, **changes}, headers, algorithm))
 
     def forged(self, forgery: Forgery, valid: str) -> object:
         """Return a forged token, made from the main tenant's `valid` one."""

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from cbspec.documents import DocumentReader, Text, parsed, says
 from cbspec.profile.issuer import Issuer, ProfileLacks
-from cbspec.profile.target import IssuerSettings
+from cbspec.profile.target import USUAL_SUBJECT, IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, by_name
 from cbspec.tokens.jws import claims_of
 from cbspec_simulator.relay.relay import Relay
@@ -29,7 +29,7 @@ class TokenRequest:
     tenant: Annotated[
         Text | None, says("one of the relay's tenants (if absent: the first active one)", "tenant-001")
     ] = None
-    subject: Annotated[str, says("the claim sub", "user123")] = _USUAL.subject
+    subject: Annotated[str, says("the claim sub", USUAL_SUBJECT)] = USUAL_SUBJECT
     lifetime: Annotated[
         float,
         Meta(gt=0, le=_LONGEST, title="a number of seconds, more than 0, ten years at most"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_conformance.failures.failure import Failure, FailureFileError, failures_of, load, write_all
-from cbspec_conformance.failures.recipes import PLACEHOLDER, RUN, NotPortable, Recipe, Recipes
+from cbspec_conformance.failures.recipes import PLACEHOLDER, NotPortable, Recipe, Recipes
 from cbspec_conformance.failures.recording import record
 from cbspec_conformance.failures.steps import (
     CloseStep,
@@ -28,6 +28,7 @@ from cbspec_conformance.failures.steps import (
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.conclusions import INVARIANT, Expectation, ExpectationKind
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.naming import RUN
 from cbspec_conformance.record.transcript import Message, Record, Transcript
 from tests.conformance.build import HEARTBEAT, JSON, left, opened, sent
 

@@ -43,7 +43,7 @@ def test_one_tunnel_more(relay: RelayUnderTest, where: str) -> None:
     with _pool(relay) as (at, size):
         session = _use_up(relay, at, size)
         if where != "same connection":
-            another = relay.authenticated(other, at=at, subject="cbspec-second")
+            another = relay.authenticated(other, at=at, subject=relay.tokens.subject("second"))
             if where == "after a close":
                 another.close()
             else:

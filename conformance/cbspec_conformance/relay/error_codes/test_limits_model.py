@@ -284,7 +284,7 @@ class _Run:
     def _send(self, session: ProbeSession, ask: Ask, tenant: str) -> Exchange:
         relay = self._relay
         named = next((each for each in self._place.tenants if each.id == tenant), relay.tenant)
-        subject = f"cbspec-{session.wire.number}"  # of its own: a relay may keep state per subject (see CB-AUT-017)
+        subject = relay.tokens.subject(str(session.wire.number))
         if ask is Ask.AUTH:
             session.assume(tenant=tenant)
         asks: dict[Ask, Callable[[], Exchange]] = {

@@ -104,7 +104,7 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     if count > min([_MOST_CONNECTIONS, *limits]):
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
     rated.uses(exceeded=True)
-    subjects = [f"cbspec-{number}" for number in range(count)]
+    subjects = [relay.tokens.subject(str(number)) for number in range(count)]
     sessions = at_once([partial(relay.authenticated, tenant, subject=subject) for subject in subjects])
     seen: list[str] = []
     for kind in rated.kinds():
@@ -171,7 +171,7 @@ def test_recovers(relay: RelayUnderTest) -> None:
 def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; the heartbeats of another tenant below its own rate are answered."""
     rated = _rated(relay, 3, own=True)
-    theirs = relay.authenticated(other_tenant(relay, rated.tenant), subject="cbspec-other")
+    theirs = relay.authenticated(other_tenant(relay, rated.tenant), subject=relay.tokens.subject("other"))
     theirs.expect_rate_limit()
     rated.exceeded(rated.fresh())
     for _ in range(3):
@@ -199,7 +199,7 @@ def test_scope(relay: RelayUnderTest) -> None:
     rated = _rated(relay, 0, again=True)
     observed = {
         "a connection's": _unpaced(relay.authenticated(rated.tenant)),
-        "a subject's": _unpaced(relay.authenticated(rated.tenant, subject="cbspec-other")),
+        "a subject's": _unpaced(relay.authenticated(rated.tenant, subject=relay.tokens.subject("other"))),
     }
     with contextlib.suppress(NotExercised):  # without a second tenant, the widest scopes can't be told apart
         observed["a tenant's"] = _unpaced(relay.authenticated(other_tenant(relay, rated.tenant)))

@@ -48,17 +48,17 @@ def test_a_close_releases_its_own_tunnels_only(relay: RelayUnderTest) -> None:
 
     def ask(subject: str) -> Exchange:
         if subject not in sessions or sessions[subject].ended:
-            sessions[subject] = relay.authenticated(tenant, subject=subject)
+            sessions[subject] = relay.authenticated(tenant, subject=relay.tokens.subject(subject))
         exchange = sessions[subject].ask(request)
         if judge.error_code(exchange) == FULL:  # the room of earlier cases may come back late
             judge.accepted(exchange, FULL)
         return exchange
 
     with relay.control("a valid tunnel_info on each of two connections"):
-        judge.accepted(relay.soon(lambda: ask("cbspec-first")))
-        if not judge.served(relay.soon(lambda: ask("cbspec-second"))):
+        judge.accepted(relay.soon(lambda: ask("first")))
+        if not judge.served(relay.soon(lambda: ask("second"))):
             raise NotExercised("the relay refuses a tunnel_id that another connection uses, which the page leaves open")
-    first, second = sessions["cbspec-first"], sessions["cbspec-second"]
+    first, second = sessions["first"], sessions["second"]
     first.close()
     second = refusals.fill_tunnels(relay, second, limit)
     refusals.tunnel_refused(relay, second)

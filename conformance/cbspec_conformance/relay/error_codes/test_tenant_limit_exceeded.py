@@ -189,7 +189,7 @@ def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str
     source = refusals.other_source(relay, tenant) if second == "address" else None
     first = relay.authenticated(tenant)
     transport = "websocket" if second == "websocket" else ""
-    other = relay.authenticated(tenant, subject="cbspec-second", transport=transport, source=source)
+    other = relay.authenticated(tenant, subject=relay.tokens.subject("second"), transport=transport, source=source)
     first = refusals.fill_tunnels(relay, first, limit)
     if second == "closed":
         other.close()
@@ -257,7 +257,7 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
         sessions[0].ask({"type": "auth", "token": token})
         if sessions[0].ended or not judge.served(sessions[0].ask(relay.tunnel_info(tenant.id))):
             raise NotExercised(f"a connection of the relay does not stay authenticated after a {event}")
-    for how in others.get(event, [{}, {"subject": "cbspec-second"}, {}]):
+    for how in others.get(event, [{}, {"subject": relay.tokens.subject("second")}, {}]):
         exchange = _attempt(relay, tenant, **how)
         try:
             judge.refused_with(exchange, FULL)

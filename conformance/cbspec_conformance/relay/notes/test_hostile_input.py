@@ -31,7 +31,6 @@ _GROWING = {
 }
 _END = "an error or a close after hostile input"
 _LONG_ANSWERS = 8
-_BYSTANDER = "cbspec-bystander"  # a subject of its own: a relay may keep state per subject (see CB-AUT-017)
 _BOUND = 30.0  # seconds: a relay may wait for the rest of a message, but not without a limit
 _BETWEEN = 0.01  # seconds between two heartbeats while the relay reads hostile input
 _A_WHILE = 0.05  # seconds in which most relays read half a megabyte that draws no answer
@@ -187,7 +186,7 @@ _BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
     """Send hostile input on one connection; an authenticated one must get its answers during and after it."""
-    other = relay.authenticated(subject=_BYSTANDER)
+    other = relay.authenticated(subject=relay.tokens.subject("bystander"))
     relay.beat(other)
     attacker = _attacker(relay, kind)
     with relay.control("two connections at the same time"):
@@ -202,7 +201,7 @@ def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
 def test_incomplete_handshake(relay: RelayUnderTest, kind: str, identifier: str) -> None:
     """Begin a TLS handshake and don't complete it; an open connection and a new one must be served."""
     _two_at_once(relay)
-    other = relay.authenticated(subject=_BYSTANDER) if identifier == "CB-ROB-001" else None
+    other = relay.authenticated(subject=relay.tokens.subject("bystander")) if identifier == "CB-ROB-001" else None
     if other is not None:
         relay.beat(other)
     with contextlib.closing(relay.dial(relay.profile.target.timeout)) as sock:
@@ -218,7 +217,7 @@ def test_incomplete_handshake(relay: RelayUnderTest, kind: str, identifier: str)
 def test_open_connections_go_on_if_another_reads_nothing(relay: RelayUnderTest) -> None:
     """Request long answers on one connection and read none; another one must get its answers."""
     _two_at_once(relay)
-    other = relay.authenticated(subject=_BYSTANDER)
+    other = relay.authenticated(subject=relay.tokens.subject("bystander"))
     relay.beat(other)
     attacker = reading_little(relay, relay.tenant)
     tunnels = relay.room.tunnels(_LONG_ANSWERS + 1) - 1

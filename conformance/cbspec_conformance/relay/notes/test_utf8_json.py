@@ -164,7 +164,7 @@ def test_damaged_texts_are_not_accepted(
 
     def check(drawn: tuple[Spelling, str, Sequence[ByteChange | Slip]]) -> None:
         spelling, kind, changes = drawn
-        request = _BEAT if kind == "heartbeat" else relay.tunnel_info(tunnel_id="cbspec-damaged")
+        request = _BEAT if kind == "heartbeat" else relay.tunnel_info(tunnel_id=f"{relay.stem}-damaged")
         text = spelling.write(request).encode()
         for change in changes:
             text = change.apply(text)
@@ -201,7 +201,7 @@ def test_not_utf8(relay: RelayUnderTest, kind: str, where: str) -> None:
 
     def spoil(text: str) -> bytes:
         if where == "value":
-            return text.encode().replace(b'"cbspec-', b'"' + _BAD_UTF8[kind] + b"cbspec-", 1)
+            return text.encode().replace(b'"cb-', b'"' + _BAD_UTF8[kind] + b"cb-", 1)
         return text[:-1].encode() + b',"x":"' + _BAD_UTF8[kind] + b'"}'
 
     _not_accepted(relay, "tunnel_info", spoil, kind)
