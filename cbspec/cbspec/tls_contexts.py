@@ -1,4 +1,7 @@
-"""TLS contexts: certificates and trust from files, TLS 1.3 only unless a caller requests an old version."""
+"""TLS contexts: certificates and trust from files, TLS 1.3 only unless a caller requests an old version.
+
+All log their keys if `cbspec.keylog` says so, and raise its KeyLogUnusable.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import ssl
 import warnings
 from enum import StrEnum
 from pathlib import Path
+
+from cbspec.keylog import key_log
 
 
 class Trust(StrEnum):
@@ -31,6 +36,13 @@ def why_no_tls_1_3() -> str:
     )
 
 
+def _new(protocol: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    if file := key_log():
+        context.keylog_filename = file
+    return context
+
+
 def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:
     """Return a context that serves TLS 1.3 only, with the PEM files `chain` and `key` (None: the key is in `chain`).
 
@@ -38,7 +50,7 @@ def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:
     """
     for file in filter(None, (chain, key)):
         file.open("rb").close()  # OpenSSL's own error lacks the name
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _new(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_cert_chain(chain, key, password=_reject_password)
     return context
@@ -53,7 +65,7 @@ def client_context(trust: Path | Trust = Trust.SYSTEM) -> ssl.SSLContext:
 
     Raises OSError or ssl.SSLError if the CA file is unreadable or has no certificate.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _new(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if trust is Trust.ANY:
         context.check_hostname = False
@@ -70,7 +82,7 @@ def legacy_client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
 
     It verifies no certificate: never send a secret over it.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _new(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")

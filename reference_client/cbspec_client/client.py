@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from cbspec.keylog import KeyLogUnusable
 from cbspec.tls_contexts import Trust, client_context
 from cbspec_client.errors import Misuse
 from cbspec_client.link import Link
@@ -60,6 +61,8 @@ def _transport(name: str) -> Transport:
 def _context(ca: Path | Trust) -> ssl.SSLContext:
     try:
         return client_context(ca)
+    except KeyLogUnusable as error:
+        raise Misuse(str(error)) from None
     except ssl.SSLError:
         raise Misuse(f"{ca}: no certificate in PEM format") from None
     except OSError as error:

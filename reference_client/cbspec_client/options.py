@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cbspec import keylog
 from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
 from cbspec.tls_contexts import Trust
@@ -96,6 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print a line of JSON per message or event, and one for the outcome"
     )
+    parser.add_argument("--keylog", type=Path, metavar="FILE", help=keylog.HELP)
     _configure_stay(parser.add_argument_group("sessions that stay up"))
 
 

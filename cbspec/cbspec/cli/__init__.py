@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cbspec.errors import CommandError, InputError
 from cbspec.exit_codes import ExitCode
+from cbspec.keylog import use_key_log
 from cbspec.tls_contexts import why_no_tls_1_3
 
 COMMANDS: Final = {
@@ -139,6 +140,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return ExitCode.WRONG_USE
     if args.command in CONNECTING and (reason := why_no_tls_1_3()):
         raise CommandError(reason)
+    if args.command in CONNECTING:
+        use_key_log(getattr(args, "keylog", None))
     code: int = args.run(args)
     return code
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from cbspec.keylog import log_key
 from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.tcp import Tcp
 from cbspec_conformance.probe.tls_keys import (
@@ -145,6 +146,7 @@ class TlsClient:
         if self._early and self._ticket:
             suite = SUITES[self._ticket.suite]
             secret = suite.derive(suite.mac(bytes(suite.size), self._ticket.secret), "c e traffic", hello)
+            log_key("CLIENT_EARLY_TRAFFIC_SECRET", self._random, secret)
             self.writing = Protection(suite, secret)
             data += self.writing.seal(APPLICATION_DATA, self._early)
         self.send_raw(data)
@@ -170,11 +172,13 @@ class TlsClient:
             raise NotAgreed("an invalid key share") from None
         secret = suite.following(early_secret, shared)
         client, server = (suite.derive(secret, f"{side} hs traffic", self._messages) for side in "cs")
+        self._log("HANDSHAKE_TRAFFIC_SECRET", client, server)
         self.reading = Protection(suite, server)
         self._read_flight()
         master = suite.following(secret, bytes(suite.size))
         self._suite, self._master = suite, master
         self._traffic = [suite.derive(master, f"{side} ap traffic", self._messages) for side in "cs"]
+        self._log("TRAFFIC_SECRET_0", *self._traffic)
         self.reading = Protection(suite, self._traffic[1])
         if self._early and self.seen.early and self.writing is not None:
             ended = b"\x05\x00\x00\x00"  # EndOfEarlyData
@@ -187,6 +191,10 @@ class TlsClient:
             ours = b"\x0b\x00\x00\x04\x00\x00\x00\x00"
             self._messages += ours
         return ours + self._finished_message(suite)
+
+    def _log(self, label: str, client: bytes, server: bytes) -> None:
+        for side, secret in (("CLIENT", client), ("SERVER", server)):
+            log_key(f"{side}_{label}", self._random, secret)
 
     def _finished_message(self, suite: CipherSuite) -> bytes:
         key = suite.expand(self._client_secret, "finished")

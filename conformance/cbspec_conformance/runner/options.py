@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from cbspec.catalogue.requirements import UnknownRequirement, find
+from cbspec.keylog import HELP, KeyLogUnusable, use_key_log
 from cbspec.profile.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.profile.target import Transport
 from cbspec.redact import redact
@@ -95,11 +96,16 @@ def add_options(parser: pytest.Parser) -> None:
     add_report_options(add)
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
+    add("--keylog", type=Path, metavar="FILE", help=HELP)
     add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
 
 
 def read_options(config: pytest.Config) -> Options:
     """Return the options. Raises pytest.UsageError if one is invalid."""
+    try:
+        use_key_log(config.getoption("--keylog"))
+    except KeyLogUnusable as error:
+        raise pytest.UsageError(str(error)) from None
     target = config.getoption("--target")
     profile_file = config.getoption("--target-profile")
     effort = EFFORTS[config.getoption("--effort")]

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
+from cbspec import keylog
 from cbspec.errors import CommandError
 from cbspec.profile.identity import DevelopmentCA, development_ca, development_ca_file, is_loopback
 from cbspec.profile.target import Endpoint
@@ -72,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails a side (default: must)")
     add = parser.add_argument_group("output").add_argument
     add("--transcript", type=Path, metavar="FILE", help="write the traffic without tokens, for cbspec judge FILE")
+    add("--keylog", type=Path, metavar="FILE", help=keylog.HELP)
     add("--json", action="store_true", help="print a line of JSON when ready, and one with the verdicts at the end")
     add("-v", "--verbose", action="store_true", help="print each message and event")
 

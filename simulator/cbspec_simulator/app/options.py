@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
+from cbspec import keylog
 from cbspec.documents import option_type
 from cbspec_simulator.base.values import Natural, Port, host_name
 from cbspec_simulator.observe import log
@@ -78,6 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"serve the controls over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
     )
     add("--transcript", type=Path, metavar="FILE", help="write all messages, without tokens, to this file")
+    add("--keylog", type=Path, metavar="FILE", help=keylog.HELP)
     add("--log-level", choices=log.LEVELS, default="warning", help="level of the log on stderr (default: warning)")
     add("--log-format", choices=log.FORMATS, default="text", help="format of the log (default: text)")
     add("--json", action="store_true", help="print one line of JSON when ready, and one about faults at the end")

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
+from cbspec.keylog import log_key
 from cbspec.protocol.tls import TlsAgreement, TlsFailed, TlsLayer
 from cbspec.protocol.tls_alerts import ALERTS
 from cbspec.tls_contexts import server_context
@@ -73,9 +74,20 @@ class FastAead:
 
 
 class Records(RecordLayer):  # type: ignore[misc] # tlslite-ng has no types
-    """Protects records by fast ciphers."""
+    """Protects records by fast ciphers, and logs their keys. `client_random` is that of the ClientHello."""
 
     cipher: Callable[[bytes, bool], FastAead] = FastAead
+    client_random = b""
+    _label = "HANDSHAKE_TRAFFIC_SECRET"
+
+    def calcTLS1_3PendingState(  # noqa: N802 - tlslite-ng's name
+        self, suite: int, client: bytearray, server: bytearray, implementations: object
+    ) -> None:
+        """Use other secrets: those of the handshake, then those of application data."""
+        for side, secret in (("CLIENT", client), ("SERVER", server)):
+            log_key(f"{side}_{self._label}", self.client_random, bytes(secret))
+        self._label = "TRAFFIC_SECRET_0"
+        super().calcTLS1_3PendingState(suite, client, server, implementations)
 
     def _getCipherSettings(self, suite: int) -> tuple[int, int, Callable[..., FastAead]]:  # noqa: N802 - tlslite-ng's
         chacha = suite == 0x1303
@@ -93,6 +105,10 @@ class TlsliteConnection(TLSConnection):  # type: ignore[misc] # tlslite-ng has n
         self._recordLayer.client = False
         self.closeSocket = False
         self.leaving = False
+
+    def _serverTLS13Handshake(self, settings: object, hello: Message, *rest: object) -> Iterator[object]:  # noqa: N802
+        self._recordLayer.client_random = bytes(hello.random)
+        yield from super()._serverTLS13Handshake(settings, hello, *rest)
 
     def _sendMsg(self, msg: Message, *how: bool, **others: bool) -> Iterator[int]:  # noqa: N802 - tlslite-ng's name
         """Send a message, except a close_notify in answer to the client's: answers may still follow."""
