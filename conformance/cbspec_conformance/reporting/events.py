@@ -84,6 +84,7 @@ class RequirementListed(_Event, frozen=True, tag="requirement"):
     when: str = ""
     needs: tuple[str, ...] = ()
     untestable: str = ""
+    deployed: str = ""
 
 
 class CaseReported(_Event, frozen=True, tag="case"):

@@ -112,9 +112,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 def listed(requirements: Mapping[str, Requirement]) -> list[RequirementListed]:
     """Return the events that list requirements."""
     return [
-        RequirementListed(
-            row.id, row.level, row.chapter, row.section, row.demand, row.why, row.when, row.needs, row.untestable
-        )
+        RequirementListed(**{name: getattr(row, name) for name in RequirementListed.__struct_fields__})
         for row in requirements.values()
     ]
 
