@@ -11,10 +11,11 @@ from cbspec_conformance.reporting.stream import RecordedRun
 
 
 def results_of(run: RecordedRun | Path) -> dict[str, Any]:
-    """Return whether a run is green, and level, outcome and findings of each requirement."""
+    """Return whether a run is green, the kit's errors, and level, outcome and findings of each requirement."""
     run = RecordedRun.load(run) if isinstance(run, Path) else run
     return {
         "green": run.result.green,
+        "kit_errors": list(run.result.kit_errors),
         "requirements": {
             verdict.requirement.id: {
                 "level": str(verdict.requirement.level),
