@@ -78,13 +78,14 @@ def _redacted(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _message_row(message: Message) -> dict[str, Any]:
-    unreadable = message.direction is Direction.RECEIVED and bool(message.decoded.requirement)
-    text, value = redact_message(message.text), None
+    received = message.direction is Direction.RECEIVED
+    unreadable = received and bool(message.decoded.requirement)
+    text, value, is_long = redact_message(message.text), None, message.cut or len(message.text) > LONGEST
     try:
-        value = json.loads(redact_message(json.dumps(message.value, ensure_ascii=False).encode()))
-        if not unreadable and message.direction is Direction.RECEIVED:
-            value = None if decode(text.encode()).value == value else value
-        is_long = message.cut or len(message.text) > LONGEST
+        if is_long or not received or unreadable or text.encode(errors="replace") != message.text:
+            value = json.loads(redact_message(json.dumps(message.value, ensure_ascii=False).encode()))
+            if received and not unreadable:
+                value = None if decode(text.encode()).value == value else value
     except (ValueError, RecursionError):  # too long, nested too deep, or a number of too many digits
         is_long = True
     # A fault quotes the full bytes.
