@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec.catalogue.requirements import CATALOGUE, REQUIREMENTS, Level
 from cbspec.cli import main
 from cbspec.redact import has_token
 from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
+from cbspec_conformance.reporting.stream import RecordedRun
 from cbspec_simulator import OPEN_POINTS
-from tests.conformance.commands import Done, simulator, verdict, verify
+from tests.cbspec.catalogue.test_revisions import older
+from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.repo.protocol import FINGERPRINT
 from tests.support.issuer import jwks, pair, published
 
@@ -77,6 +79,38 @@ def test_the_log_of_a_relay_shows_which_case_sent_a_request(tmp_path: Path) -> N
         found[1] for each in entries if (found := re.search(r'"tunnel_id":"(\S+)-[0-9a-f]{8}-\d+"', each["text"]))
     }
     assert tunnels == stems - {"cb-aut-001"}
+
+
+PINNED = """
+import sys
+from pathlib import Path
+from cbspec.catalogue import revisions
+from cbspec.cli import main
+revisions.FROZEN = Path(sys.argv[1])
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_pinned_run_judges_by_the_requirements_and_levels_of_its_revision(tmp_path: Path) -> None:
+    old = older(tmp_path, without="CB-HEL-006", level=("CB-HEL-005", Level.MUST)).name
+    broken = ("--deviation", "hello-without-version-accepted", "--deviation", "hello-without-features-accepted")
+    results = tmp_path / "run.jsonl"
+    with simulator(tmp_path, *broken) as profile:
+        options = ("--target-profile", str(profile), "-k", "test_1_hello", "--effort", "quick")
+        present = verify(*options)
+        pinned = run("-c", PINNED, str(tmp_path), "verify", *options, "--catalogue", old, "--results", str(results))
+    again = run("-c", PINNED, str(tmp_path), "judge", str(results))
+    report = run("-m", "cbspec", "report", str(results))
+    columns = ("passed", "failed", "warned", "inconclusive")
+    assert [verdict(present.text, column) for column in columns] == [6, 0, 2, 0], present.text
+    for done in (pinned, again, report):
+        assert [verdict(done.text, column) for column in columns] == [6, 1, 0, 0], done.text
+    assert [present.code, pinned.code, again.code] == [0, 1, 1]
+    assert f"catalogue {CATALOGUE}, specification" in present.text
+    assert f"catalogue {old} (pinned" in pinned.text
+    recorded = RecordedRun.load(results)
+    assert recorded.started.catalogue == old
+    assert "CB-HEL-006" not in recorded.requirements
 
 
 def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:

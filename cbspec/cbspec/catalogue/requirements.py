@@ -1,14 +1,11 @@
-"""The requirement catalogue: requirements.toml for relays, client-requirements.toml for clients, and the frozen sets.
+"""The requirement catalogue: requirements.toml for relays, client-requirements.toml for clients.
 
-A verdict refers to a set of requirements. So for each revision, `cbspec/catalogue/frozen/` has a line for every
-requirement: its id, its level, and a digest of its demand and condition. A test compares the catalogue with it, and
-reports and fingerprints contain revision and digest.
+A verdict refers to a set of requirements, so each revision of the catalogue is frozen: `cbspec.catalogue.revisions`.
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -55,6 +52,7 @@ CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The title of each chapter, by the three letters of its ids."""
 
+_HEAD: Final = ("specification", "revision")
 _ID: Final = re.compile(r"C[BC]-([A-Z]{3})-\d{3}")
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -114,7 +112,7 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def parse(document: Mapping[str, object]) -> Mapping[str, Requirement]:
     """Return the requirements in a TOML document by id. Raises ValueError, which names the malformed row."""
-    return MappingProxyType({id_: _row(id_, row) for id_, row in document.items() if id_ != "revision"})
+    return MappingProxyType({id_: _row(id_, row) for id_, row in document.items() if id_ not in _HEAD})
 
 
 def _row(id_: str, row: object) -> Requirement:
@@ -133,8 +131,11 @@ def _document(name: str) -> Mapping[str, object]:
 
 _DOCUMENT: Final = _document("requirements.toml")
 
-REVISION: Final = str(_DOCUMENT["revision"])
-"""The revision of the specification that the catalogue covers."""
+SPECIFICATION: Final = str(_DOCUMENT["specification"])
+"""The version of the specification that the catalogue covers."""
+
+CATALOGUE: Final = f"{SPECIFICATION}-r{_DOCUMENT['revision']}"
+"""The name of the catalogue's present revision: verdicts by different revisions can't be compared."""
 
 REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_DOCUMENT)
 """Every requirement on relays by its id."""
@@ -151,25 +152,3 @@ def find(id_: str) -> Requirement:
         return _ALL[id_.strip().upper()]
     except KeyError:
         raise UnknownRequirement(id_, _ALL) from None
-
-
-def frozen_lines(requirements: Mapping[str, Requirement]) -> str:
-    """Return the lines of a frozen set."""
-    return "".join(f"{row.id} {row.level} {_digest(f'{row.demand}|{row.when}')}\n" for row in requirements.values())
-
-
-def frozen(revision: str) -> str:
-    """Return the frozen lines of a revision. Raises FileNotFoundError."""
-    text = resources.files("cbspec.catalogue").joinpath("frozen", f"{revision}.txt").read_text(encoding="utf-8")
-    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-SET: Final = _digest(frozen_lines(REQUIREMENTS))
-"""The digest of the relays' set, which changes with every id, level, demand and condition."""
-
-CLIENT_SET: Final = _digest(frozen_lines(CLIENT_REQUIREMENTS))
-"""The digest of the clients' set."""

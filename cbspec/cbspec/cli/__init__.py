@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -160,11 +159,23 @@ def _fail(text: str, code: ExitCode = ExitCode.WRONG_USE) -> int:
     return code
 
 
+class _Versions(argparse.Action):
+    """Prints the versions; the catalogue is read for that alone."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from cbspec.catalogue.revisions import about_versions
+
+        print(about_versions())
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="cbspec", description="Conformance test kit for the CloudBridge Relay protocol v2.0."
     )
-    parser.add_argument("--version", action="version", version=f"cbspec {metadata.version('cbspec')}")
+    parser.add_argument(
+        "--version", action=_Versions, nargs=0, help="show the versions of kit, catalogue and specification"
+    )
     commands = parser.add_subparsers(dest="command", metavar="command", parser_class=_CommandParser)
     for name, (module, text) in COMMANDS.items():
         commands.add_parser(name, module=module, help=text, description=text[0].upper() + text[1:] + ".")

@@ -15,19 +15,17 @@ from typing import Final
 from cbspec.catalogue.requirements import (
     CHAPTERS,
     CLIENT_REQUIREMENTS,
-    CLIENT_SET,
     REQUIREMENTS,
-    REVISION,
-    SET,
     JudgedRole,
     Requirement,
     find,
 )
+from cbspec.catalogue.revisions import PRESENT
 
 _WIDTH: Final = 100
 _SET: Final = (
-    f"Revision {REVISION} of the specification, set {SET} of {len(REQUIREMENTS)} requirements on relays, "
-    f"set {CLIENT_SET} of {len(CLIENT_REQUIREMENTS)} on clients."
+    f"{PRESENT}: {len(REQUIREMENTS)} requirements on relays (set {PRESENT.digest(JudgedRole.RELAY)}), "
+    f"{len(CLIENT_REQUIREMENTS)} on clients (set {PRESENT.digest(JudgedRole.CLIENT)})."
 )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from cbspec.catalogue.requirements import CATALOGUE
 from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--only", action="append", default=[], metavar="ID", help="show this requirement alone (repeatable)")
     add("--fail-on", choices=("must", "should"), help="lowest level that fails the run (default: must)")
     add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
+    add("--catalogue", metavar="REVISION", help=f"judge by this revision of the catalogue (default: {CATALOGUE})")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add = parser.add_argument_group("reports").add_argument
     add("--exchanges", metavar="N", help="exchanges to show for each requirement (default: 1)")

@@ -65,6 +65,7 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
     quick = common.plan.effort.name == "quick"
     named = config.getoption("--situation")
     chosen = _named(named, transport) if named else situations(transport, quick=quick)
+    chosen = [situation for situation in chosen if situation.requirement in common.catalogue.requirements]
     return ClientOptions(
         common,
         replace(profile, transport="websocket" if transport == "websocket" else "tcp"),

@@ -10,15 +10,16 @@ import contextlib
 import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from typing import Final
 
 import pytest
 
-from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, Requirement
+from cbspec.catalogue.requirements import JudgedRole, Requirement
 from cbspec.exit_codes import ExitCode
 from cbspec.redact import redact
 from cbspec_conformance.client.lines import lines_of
@@ -28,6 +29,7 @@ from cbspec_conformance.client.run import ClientRun, Result
 from cbspec_conformance.client.situations import CLEAN, SITUATIONS, Situation
 from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, of_interest
 from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
+from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
@@ -85,6 +87,7 @@ class ClientSuite:
         self._run.situations = [row for row in self.chosen if row.name in names]
         reporter = self._reporter
         if reporter is not None:
+            reporter.write_line(f"cbspec {metadata.version('cbspec')}, {self._options.common.catalogue}")
             count = len(names)
             reporter.write_line(f"{count} situations{' of a quick run' if self._options.quick else ''}; {LEGEND}")
         self._thread = threading.Thread(target=self._work, name="situations", daemon=True)
@@ -106,6 +109,7 @@ class ClientSuite:
 
     def _take(self, result: Result) -> None:
         """Accept the result of a situation; called in the thread of the situations."""
+        result = replace(result, findings=pinned(result.findings, self._options.common.catalogue))
         situation = result.situation
         only = self._options.common.only
         if not only and situation not in self.chosen:  # a control shows what the named situations are about
@@ -193,7 +197,7 @@ class ClientSuite:
         result = self._result()
         self._end_stream(result)
         write_report(result, terminalreporter.write_line, brief=bool(self._run.habits.fault))
-        verdicts = verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ())
+        verdicts = verdicts_of(self._rows, self._all_findings(), ())
         narrowed = self._options.narrowed
         write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, narrowed=narrowed)
         for text in self._unwritten:
@@ -209,6 +213,11 @@ class ClientSuite:
         return plugin if isinstance(plugin, pytest.TerminalReporter) else None
 
     # ------------------------------------------------------------------ the result
+
+    @property
+    def _rows(self) -> Mapping[str, Requirement]:
+        """The requirements by which the run judges."""
+        return self._options.common.catalogue.of(JudgedRole.CLIENT)
 
     @property
     def _subject(self) -> JudgedSubject:
@@ -251,7 +260,7 @@ class ClientSuite:
             return self._findings
         missing = [
             Finding(row.id, Outcome.NOT_EXERCISED, reason=self._why_unseen(row))
-            for row in CLIENT_REQUIREMENTS.values()
+            for row in self._rows.values()
             if row.id not in have
         ]
         return [*self._findings, *missing]
@@ -269,7 +278,7 @@ class ClientSuite:
     def _result(self) -> RunResult:
         options = self._options.common
         baseline = options.baseline
-        verdicts = baseline.applied(verdicts_of(CLIENT_REQUIREMENTS, self._all_findings(), ()))
+        verdicts = baseline.applied(verdicts_of(self._rows, self._all_findings(), ()))
         return RunResult(
             verdicts,
             self._subject,
@@ -282,6 +291,7 @@ class ClientSuite:
             () if self._options.narrowed else baseline.stale(verdicts),
             options.exchanges,
             self._command,
+            catalogue=options.catalogue,
         )
 
 

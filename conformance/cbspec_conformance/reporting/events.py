@@ -42,12 +42,13 @@ class _Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="event")
 class RunStarted(_Event, frozen=True, tag="run"):
     """The first line: what runs against what, and how.
 
-    `kit` is the version of cbspec, `specification` the revision of the protocol, `catalogue` the digest of the set of
-    requirements. `began` is the time in UTC. `command` repeats the run; `options` are the options that differ from
-    their defaults, by name. `profile` is the profile in TOML without secrets. `facts` are those of the preflight
-    (relays only). `plan` describes the effort of the properties. `narrowed`: a selector may have dropped cases.
-    `only` holds the requirements that the run judges (none: all), `own_cases` says that only their own cases were
-    selected. `today` decides which entries of the `baseline` still apply. `selected` has an id for each selected case.
+    `kit` is the version of cbspec, `specification` that of the protocol, `catalogue` the revision of the catalogue by
+    which the run judges, `requirement_set` the digest of its requirements. `began` is the time in UTC.
+    `command` repeats the run; `options` are those that differ from their defaults, by name. `profile` is that in TOML
+    without secrets. `facts` are those of the preflight (relays only). `plan` describes the effort of the properties.
+    `narrowed`: a selector may have dropped cases. `only` holds the requirements that the run judges (none: all),
+    `own_cases` says that only their own cases were selected. `today` decides which entries of the `baseline` still
+    apply. `selected` has an id for each selected case.
     """
 
     format: int
@@ -57,6 +58,7 @@ class RunStarted(_Event, frozen=True, tag="run"):
     began: datetime.datetime
     subject: JudgedSubject
     today: datetime.date
+    requirement_set: str = ""
     command: str = ""
     options: dict[str, str] = {}
     profile: str = ""

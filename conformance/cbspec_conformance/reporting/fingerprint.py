@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from cbspec.catalogue.requirements import REVISION, Level
+from cbspec.catalogue.requirements import Level
 from cbspec_conformance.judging.verdicts import Outcome, Verdict
 from cbspec_conformance.record.naming import TUNNEL_NAME
 from cbspec_conformance.reporting.report import RunResult
@@ -77,8 +77,8 @@ def fingerprint_of(run: RunResult) -> Fingerprint:
     rows = {v.requirement.id: _row(v) for v in run.verdicts if v.outcome and v.requirement.level is not Level.MUST}
     return Fingerprint(
         kit=metadata.version("cbspec"),
-        specification=REVISION,
-        requirements=run.subject.requirement_set,
+        specification=run.catalogue.specification,
+        requirements=run.requirement_set,
         transport=run.subject.transport,
         websocket=run.subject.websocket,
         features=run.subject.features,

@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cbspec.catalogue.requirements import CHAPTERS, REVISION, JudgedRole
+from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
+from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.verdicts import (
     TIME_UP,
@@ -63,7 +64,8 @@ class RunResult:
     of the properties. `exchanges` is the number of exchanges to show for each requirement, and `command` repeats the
     run ("": unknown).
     `costs` are those of the cases, by name, of which the `expensive` highest are shown. `observed_only` says that
-    nothing was asked of the subject: requirements that were not exercised spoil nothing then.
+    nothing was asked of the subject: requirements that were not exercised spoil nothing then. `catalogue` is the
+    revision by which the run judged.
     """
 
     verdicts: Sequence[Verdict]
@@ -80,6 +82,12 @@ class RunResult:
     costs: Mapping[str, Cost] = field(default_factory=dict)
     expensive: int = 0
     observed_only: bool = False
+    catalogue: CatalogueRevision = PRESENT
+
+    @property
+    def requirement_set(self) -> str:
+        """The digest of the requirements by which the run judged."""
+        return self.catalogue.digest(self.subject.role)
 
     @property
     def judged(self) -> bool:
@@ -341,7 +349,7 @@ def _table(run: RunResult, line: Write) -> None:
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
     also = f"; not testable: {', '.join(untestable)} (cbspec explain gives the reason)" if untestable else ""
     _wrapped(
-        f"{len(run.verdicts)} requirements (set {run.subject.requirement_set}, specification {REVISION}){also}",
+        f"{len(run.verdicts)} requirements ({run.catalogue}, set {run.requirement_set}){also}",
         "  ",
         line,
     )

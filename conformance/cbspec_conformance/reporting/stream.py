@@ -14,7 +14,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from cbspec.catalogue.requirements import CLIENT_REQUIREMENTS, REQUIREMENTS, JudgedRole, Requirement, UnknownRequirement
+from cbspec.catalogue.requirements import JudgedRole, Requirement, UnknownRequirement
+from cbspec.catalogue.revisions import CatalogueRevision, UnknownRevision, revision
 from cbspec.errors import InputError
 from cbspec_conformance.judging.case import rejudge
 from cbspec_conformance.judging.follow_ups import of_a_run
@@ -42,6 +43,7 @@ from cbspec_conformance.reporting.events import (
     RunEnded,
     RunStarted,
 )
+from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.target.facts import Facts
 
@@ -272,31 +274,30 @@ class RecordedRun:
             self.baseline,
             () if started.narrowed else self.baseline.stale(self.verdicts),
             command=started.command,
+            catalogue=CatalogueRevision(started.catalogue, self.requirements),
             costs={case.event.name: case.event.cost for case in self.cases if case.event.cost is not None},
         )
 
     def rejudged(self) -> RecordedRun:
-        """Return the run with findings that the current catalogue gives for its transcripts. Raises StreamError."""
+        """Return the run with findings that this kit gives for its transcripts. Raises StreamError."""
         if self.started.subject.role is not JudgedRole.RELAY:
             raise StreamError("the verdicts on a client can't be recomputed: cbspec report shows them")
         facts = self.started.facts or Facts()
         try:
-            cases = [self._rejudged(case, facts) for case in self.cases]
+            catalogue = revision(self.started.catalogue)
+            cases = [self._rejudged(case, facts, catalogue) for case in self.cases]
+        except UnknownRevision as error:
+            raise StreamError(str(error)) from None
         except (TranscriptError, LookupError, TypeError, ValueError) as error:
             raise StreamError(f"the results are damaged: {error!r}") from None
-        return replace(self, requirements=REQUIREMENTS, cases=cases)
+        return replace(self, requirements=catalogue.of(JudgedRole.RELAY), cases=cases)
 
-    def _rejudged(self, case: RecordedCase, facts: Facts) -> RecordedCase:
+    def _rejudged(self, case: RecordedCase, facts: Facts, catalogue: CatalogueRevision) -> RecordedCase:
         own, name = case.event.requirement, case.event.name
-        if own and own not in REQUIREMENTS:
-            raise UnknownRequirement(own, REQUIREMENTS)
-        found = rejudge(own, name, transcript_of(case.records), facts.why_not)
+        if own and own not in catalogue.requirements:
+            raise UnknownRequirement(own, catalogue.requirements)
+        found = pinned(rejudge(own, name, transcript_of(case.records), facts.why_not), catalogue)
         return RecordedCase(case.event, case.exchanges, list(map(made, of_interest(found, own, self.started.only))))
-
-
-def catalogue_of(role: JudgedRole) -> Mapping[str, Requirement]:
-    """Return the requirements on an implementation."""
-    return REQUIREMENTS if role is JudgedRole.RELAY else CLIENT_REQUIREMENTS
 
 
 def _events(file: Path) -> list[Event]:

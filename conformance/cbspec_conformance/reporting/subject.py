@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from cbspec.catalogue.requirements import CLIENT_SET, SET, JudgedRole
+from cbspec.catalogue.requirements import JudgedRole
 from cbspec.profile.profile import Profile
 from cbspec_conformance.record.transcript import Opened, Transcript
 from cbspec_conformance.target.clock import in_words
@@ -31,11 +31,6 @@ class JudgedSubject(msgspec.Struct, frozen=True, omit_defaults=True):
     round_trip: float = 0.0
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def requirement_set(self) -> str:
-        """The digest of the set of requirements."""
-        return SET if self.role is JudgedRole.RELAY else CLIENT_SET
 
     @property
     def prefix(self) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import pytest
 
-from cbspec.catalogue.requirements import UnknownRequirement, find
+from cbspec.catalogue.requirements import CATALOGUE, UnknownRequirement, find
+from cbspec.catalogue.revisions import PRESENT, CatalogueRevision, UnknownRevision, revision
 from cbspec.keylog import HELP, KeyLogUnusable, use_key_log
 from cbspec.profile.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.profile.target import Transport
@@ -58,6 +59,7 @@ class Options:
     exchanges: int
     jobs: int | None
     costs: int
+    catalogue: CatalogueRevision
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -94,6 +96,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
     add("--results", metavar="FILE", help="write the run as it happens, for cbspec report and judge (JSON Lines)")
     add_report_options(add)
+    add("--catalogue", metavar="REVISION", help=f"judge by this revision of the catalogue (default: {CATALOGUE})")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
     add("--keylog", type=Path, metavar="FILE", help=HELP)
@@ -108,13 +111,14 @@ def read_options(config: pytest.Config) -> Options:
         raise pytest.UsageError(str(error)) from None
     target = config.getoption("--target")
     profile_file = config.getoption("--target-profile")
+    catalogue = _catalogue(config.getoption("--catalogue"))
     effort = EFFORTS[config.getoption("--effort")]
     plan = EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
     return Options(
         target=_endpoint(target) if target is not None else None,  # an empty address is an error
         profile_file=Path(profile_file) if profile_file else None,
         transport=config.getoption("--transport"),
-        only=tuple(_only(config.getoption("--only"))),
+        only=tuple(_only(config.getoption("--only"), catalogue)),
         own_cases=config.getoption("--own-cases"),
         wait=config.getoption("--wait"),
         max_time=_longest(config.getoption("--max-time"), plan),
@@ -133,6 +137,7 @@ def read_options(config: pytest.Config) -> Options:
         exchanges=config.getoption("--exchanges"),
         jobs=config.getoption("--jobs"),
         costs=config.getoption("--costs"),
+        catalogue=catalogue,
     )
 
 
@@ -180,6 +185,7 @@ def command(options: Options) -> str:
     words += ["--effort", plan.effort.name] if plan.effort is not DEFAULT else []
     words += ["--examples", str(plan.examples)] if plan.examples != plan.effort.examples else []
     words += ["--seed", str(plan.seed)] if plan.seed else []
+    words += [] if options.catalogue.is_present else ["--catalogue", options.catalogue.name]
     return shlex.join(words)
 
 
@@ -257,13 +263,24 @@ def _new_baseline(file: str | None, old: str | None) -> Path | None:
     return path
 
 
-def _only(wanted: list[str]) -> list[str]:
+def _catalogue(name: str | None) -> CatalogueRevision:
+    try:
+        return revision(name) if name is not None else PRESENT
+    except UnknownRevision as error:
+        raise pytest.UsageError(f"--catalogue: {error}") from None
+
+
+def _only(wanted: list[str], catalogue: CatalogueRevision) -> list[str]:
     found = []
     for name in (name.strip() for text in wanted for name in text.split(",")):
         try:
             row = find(name)
         except UnknownRequirement as error:
             raise pytest.UsageError(f"--only: {error}") from None
+        if row.id not in catalogue.requirements:
+            raise pytest.UsageError(
+                f"--only: {row.id} is newer than --catalogue {catalogue.name}; leave out one of them"
+            )
         if row.untestable:
             raise pytest.UsageError(f"--only: {row.id} has no case: {row.untestable}")
         found.append(row.id)

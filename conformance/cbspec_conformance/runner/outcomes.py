@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from cbspec.catalogue.requirements import find
+from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
@@ -23,6 +24,7 @@ from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.events import CaseReported
+from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -74,14 +76,22 @@ class Outcomes:
     """Attaches findings, and on request the lines of the stream of results, to pytest's reports.
 
     Arguments: `baseline` holds the known failures, which pytest does not count as failures. The run judges the
-    requirements in `only` (none: all), and began at the time `began` of the clock (None: no stream is wanted).
+    requirements in `only` (none: all) by the revision `catalogue`, and began at the time `began` of the clock (None: no
+    stream is wanted).
     """
 
-    def __init__(self, baseline: Baseline, only: Sequence[str] = (), began: float | None = None) -> None:
+    def __init__(
+        self,
+        baseline: Baseline,
+        only: Sequence[str] = (),
+        began: float | None = None,
+        catalogue: CatalogueRevision = PRESENT,
+    ) -> None:
         self._only = only
         self._began = began
         self._blamed: set[str] = set()
         self._baseline = baseline
+        self._catalogue = catalogue
 
     def settle(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Set the outcome of `report` and attach the case's findings."""
@@ -111,6 +121,9 @@ class Outcomes:
             shown = log.shown(error.exchanges, error.expectation) if isinstance(error, Broken) else {}
             finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
             findings = all_findings(own, case, finding, log.findings, log.observations)
+        findings = pinned(findings, self._catalogue)
+        if finding is not None and not self._catalogue.is_present:
+            finding = next((each for each in findings if each.requirement in (finding.requirement, own)), None)
         vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
         vars(report)[_COST] = msgspec.to_builtins(transcript.cost)
         if self._began is not None:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,14 +26,14 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from platformdirs import user_cache_path
 
-from cbspec.catalogue.requirements import REQUIREMENTS, JudgedRole
+from cbspec.catalogue.requirements import JudgedRole
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import Profile, ProfileError, dump, dump_public, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.follow_ups import of_a_run
-from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run, of_interest, partial_findings
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Verdict, judge_run, of_interest, partial_findings
 from cbspec_conformance.probe.tcp import DIALLER
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import LINGERING
@@ -40,6 +41,7 @@ from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, 
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.events import CaseReported
+from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
@@ -136,7 +138,7 @@ class Suite:
                 DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = time.monotonic() + seconds
         began = self._began if wants_stream(options) else None
-        self._outcomes = Outcomes(options.baseline, options.only, began)
+        self._outcomes = Outcomes(options.baseline, options.only, began, options.catalogue)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a class of xdist's
@@ -204,7 +206,9 @@ class Suite:
         if self._stream is not None:
             self._stream.begin(self._subject)
             nothing = RunResult(
-                judge_run(REQUIREMENTS, (), ()), self._subject, interrupted=code is ExitCode.INTERRUPTED
+                judge_run(self.options.catalogue.of(JudgedRole.RELAY), (), ()),
+                self._subject,
+                interrupted=code is ExitCode.INTERRUPTED,
             )
             reason = "\n".join([reason, *self._stream.end(nothing, reason)])
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -226,7 +230,7 @@ class Suite:
         self.shared.tempo = Tempo.of(self.shared.profile.target, self.facts.latency)
         self._life.look(target)
         target.close()
-        self._findings += target.log.findings
+        self._findings += pinned(target.log.findings, self.options.catalogue)
         self._preflight = target.transcript
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -235,8 +239,8 @@ class Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Apply --only and --shuffle, and move the cases marked `first`, `last` and `final`."""
-        if self.options.only:
+        """Apply --only, --catalogue and --shuffle, and move the cases marked `first`, `last` and `final`."""
+        if self.options.only or not self.options.catalogue.is_present:
             chosen = {id(item): self._is_selected(item) for item in items}
             config.hook.pytest_deselected(items=[item for item in items if not chosen[id(item)]])
             items[:] = [item for item in items if chosen[id(item)]]
@@ -247,8 +251,12 @@ class Suite:
         items.sort(key=lambda item: (_part(item), self._shared is not None and self._needs(item).alone))
 
     def _is_selected(self, item: pytest.Item) -> bool:
-        """Whether a case can blame a requirement of --only."""
+        """Whether --catalogue has the case's requirement, and the case can blame a requirement of --only."""
         own, only = requirement_of(item), self.options.only
+        if own and own not in self.options.catalogue.requirements:
+            return False
+        if not only:
+            return True
         named = any(each in only for each in requirements_of(item))
         return named or (not self.options.own_cases and any(can_blame(item.path, own, each) for each in only))
 
@@ -258,6 +266,7 @@ class Suite:
         self._selected = [own for own in every if not self.options.only or own in self.options.only]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
+            reporter.write_line(f"cbspec {metadata.version('cbspec')}, {self.options.catalogue}")
             jobs, trip = self._jobs(session), self.facts.latency.trip
             at_once = f"up to {jobs} cases at once (--jobs 1: one)" if jobs > 1 else "one case at a time"
             seconds = in_words(estimate(len(session.items), trip, max(1, jobs)))
@@ -290,7 +299,7 @@ class Suite:
         self._begin_stream()
         self._unwritten += self._stream.end(result) if self._stream is not None else []
         write_report(result, terminalreporter.write_line)
-        verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
+        verdicts = self._verdicts()
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
         for text in self._unwritten:
             terminalreporter.write_line(text, red=True)
@@ -331,7 +340,7 @@ class Suite:
 
     def _result(self) -> RunResult:
         baseline = self.options.baseline
-        verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected))
+        verdicts = baseline.applied(self._verdicts())
         return RunResult(
             verdicts,
             self._subject,
@@ -346,7 +355,13 @@ class Suite:
             command(self.options),
             self._costs,
             self.options.costs,
+            catalogue=self.options.catalogue,
         )
+
+    def _verdicts(self) -> list[Verdict]:
+        """Return the verdicts before the baseline is applied."""
+        rows = self.options.catalogue.of(JudgedRole.RELAY)
+        return judge_run(rows, of_a_run(self._findings), self._selected)
 
     @property
     def _plan(self) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from cbspec.catalogue.requirements import REVISION
 from cbspec.redact import redact
 from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
 from cbspec_conformance.reporting.formats import write_reports
 from cbspec_conformance.reporting.report import RunResult
-from cbspec_conformance.reporting.stream import StreamWriter, catalogue_of, listed
+from cbspec_conformance.reporting.stream import StreamWriter, listed
 from cbspec_conformance.reporting.subject import JudgedSubject
 from cbspec_conformance.runner.options import Options
 
@@ -43,15 +42,16 @@ class RunStream:
     def begin(self, subject: JudgedSubject, **more: Any) -> None:  # noqa: ANN401 - members of RunStarted
         """Write the lines before the first case; `more` are the members of `RunStarted` that options don't give."""
         self.has_begun = True
-        options, baseline = self._options, self._options.baseline
+        options, baseline, catalogue = self._options, self._options.baseline, self._options.catalogue
         started = RunStarted(
             FORMAT,
             metadata.version("cbspec"),
-            REVISION,
-            subject.requirement_set,
+            catalogue.specification,
+            catalogue.name,
             self._began,
             subject,
             baseline.today,
+            requirement_set=catalogue.digest(subject.role),
             options=options.given,
             fail_on_should=options.fail_on_should,
             require_all=options.require_all,
@@ -60,7 +60,7 @@ class RunStream:
             baseline=tuple(baseline.entries.values()),
             **more,
         )
-        self._writer.write(started, *listed(catalogue_of(subject.role)))
+        self._writer.write(started, *listed(catalogue.of(subject.role)))
 
     def add(self, lines: bytes) -> None:
         """Write the lines of a case."""

@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from cbspec import __main__ as entry
+from cbspec.catalogue.requirements import CATALOGUE, REQUIREMENTS, SPECIFICATION
 from cbspec.cli import COMMANDS, EXTRAS, main
 from cbspec.errors import CommandError
 from cbspec.profile.profile import ProfileError
@@ -83,7 +84,10 @@ def test_the_module_and_the_script_are_the_same(capsys: pytest.CaptureFixture[st
     (script,) = metadata.entry_points(group="console_scripts", name="cbspec")
     assert script.load() is entry.main
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"cbspec {metadata.version('cbspec')}\n"
+    kit, catalogue, specification = capsys.readouterr().out.splitlines()
+    assert kit == f"cbspec {metadata.version('cbspec')}"
+    assert catalogue.startswith(f"catalogue {CATALOGUE}: {len(REQUIREMENTS)} requirements on relays")
+    assert specification.startswith(f"specification {SPECIFICATION}: ")
 
 
 @pytest.mark.parametrize("arguments", [[], ["127.0.0.1:1"], ["-h", "-x"], ["--", "-x"], ["a", "--", "b"]])

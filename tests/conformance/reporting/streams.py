@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cbspec.catalogue.requirements import REQUIREMENTS, SET, JudgedRole
+from cbspec.catalogue.requirements import CATALOGUE, REQUIREMENTS, JudgedRole
 from cbspec_conformance.judging.verdicts import Finding, judge_run
 from cbspec_conformance.record.conclusions import CaseEnded, Ending
 from cbspec_conformance.record.transcript import Record, Transcript
@@ -31,7 +31,7 @@ def write_stream(
     writer = StreamWriter(file)
     selected = tuple(finding.requirement for finding in findings)
     facts: dict[str, Any] = {"subject": SUBJECT, "today": BEGAN.date(), "selected": selected, **members}
-    writer.write(RunStarted(FORMAT, "1.2.3", "2.0", SET, BEGAN, **facts), *listed(REQUIREMENTS))
+    writer.write(RunStarted(FORMAT, "1.2.3", "2.0", CATALOGUE, BEGAN, **facts), *listed(REQUIREMENTS))
     for number, finding in enumerate(findings):
         transcript = Transcript(records=[*records, CaseEnded(2.0, 0, Ending.PASSED)], epoch=BEGAN.timestamp() + number)
         case = CaseReported(finding.case, finding.requirement, "Try it.", place=number)
