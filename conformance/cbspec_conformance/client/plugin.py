@@ -29,6 +29,7 @@ from cbspec_conformance.client.run import ClientRun, Result
 from cbspec_conformance.client.situations import CLEAN, SITUATIONS, Situation
 from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, of_interest
 from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
+from cbspec_conformance.reporting.github import annotate_failure
 from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import line_of, made
@@ -132,7 +133,10 @@ class ClientSuite:
         except (TimeoutError, CancelledError):
             if self._run.not_started:
                 self._ends_early = True
-                pytest.exit(f"the client can't be started: {self._run.not_started}", returncode=ExitCode.WRONG_USE)
+                reason = f"the client can't be started: {self._run.not_started}"
+                if self._reporter is not None:
+                    annotate_failure(reason, self._reporter.write_line)
+                pytest.exit(reason, returncode=ExitCode.WRONG_USE)
             if self._error is not None:
                 raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
             reason = CUT_SHORT if self._results[situation.name].cancelled() else TIME_UP

@@ -11,6 +11,7 @@ import pytest
 from cbspec_conformance.failures.failure import failures_of, write_all
 from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
+from cbspec_conformance.reporting.github import annotate
 from cbspec_conformance.reporting.report import RunResult, pasted
 from cbspec_conformance.runner.options import Options, case_options, relay_options
 
@@ -54,6 +55,7 @@ def write_outputs(
         ("--failures", options.failures, failures),
         ("--write-baseline", options.write_baseline, baseline),
     )
+    annotate(result, reporter.write_line)
     for option, file, write in wanted:
         if file is not None:
             try:

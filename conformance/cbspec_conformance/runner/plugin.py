@@ -41,6 +41,7 @@ from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, 
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.events import CaseReported
+from cbspec_conformance.reporting.github import annotate_failure
 from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.stream import case_lines
@@ -213,6 +214,7 @@ class Suite:
             reason = "\n".join([reason, *self._stream.end(nothing, reason)])
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
+            annotate_failure(reason, reporter.write_line)
             self._config.pluginmanager.unregister(reporter)
         pytest.exit(reason, returncode=code)
 

@@ -15,6 +15,7 @@ import pytest
 from cbspec.redact import redact
 from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
 from cbspec_conformance.reporting.formats import write_reports
+from cbspec_conformance.reporting.github import summary_file, write_summary
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.stream import StreamWriter, listed
 from cbspec_conformance.reporting.subject import JudgedSubject
@@ -87,7 +88,8 @@ class RunStream:
         if self._writer.error:
             left_out = "; no report was written" if self._options.reports else ""
             return [f"--results: {self._writer.error}{left_out}"]
-        return list(write_reports(self._file, self._options.reports, self._options.against))
+        reports = write_reports(self._file, self._options.reports, self._options.against)
+        return [*reports, *write_summary(self._file, self._options.against)]
 
     def close(self) -> None:
         """Close the stream, and remove a temporary file."""
@@ -98,8 +100,8 @@ class RunStream:
 
 
 def wants_stream(options: Options) -> bool:
-    """Whether a stream is needed: for a file, or for reports."""
-    return options.results is not None or bool(options.reports)
+    """Whether a stream is needed: for a file, for reports, or for the summary of a job."""
+    return options.results is not None or bool(options.reports) or summary_file() is not None
 
 
 def stream_for(options: Options, config: pytest.Config, began: float) -> RunStream | None:

@@ -73,7 +73,7 @@ def _table(broken: Sequence[Verdict]) -> Iterator[str]:
         seen = finding.seen + (f" [{finding.change}]" if finding.change else "")
         yield f"| {row.id} | {row.level} | {_escaped(finding.expected)} | {_escaped(seen)} |"
     if len(broken) > _MOST_ROWS:
-        yield f"| {len(broken) - _MOST_ROWS} more | | | |"
+        yield f"| {', '.join(each.requirement.id for each in broken[_MOST_ROWS:])} | | | |"
 
 
 def _exchange(verdict: Verdict) -> Iterator[str]:
