@@ -17,7 +17,7 @@ comma := ,
 ours = $(call environment,$(VENV),--constraint constraints.txt --editable '.[$(1)]')
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs site page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs site page freeze dist format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
@@ -109,6 +109,10 @@ page: $(READY) ## Take the screenshots of the simulator's page for the documents
 
 freeze: $(READY) ## Freeze the set of requirements after an intended change of the catalogue
 	$(BIN)/python -m tests.repo.freeze
+
+# The files depend on the commit alone: hatchling is pinned, and uses this time for every file.
+dist: $(READY) ## Build the source archive and the wheel in dist/, the same bytes for the same commit
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1577836800) $(BIN)/python -m build --no-isolation
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
