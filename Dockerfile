@@ -9,7 +9,9 @@ COPY reference_client reference_client/
 COPY conformance conformance/
 RUN pip wheel --no-deps --wheel-dir /wheel .
 RUN python -m venv --without-pip /cbspec
-RUN pip --python /cbspec/bin/python install --no-cache-dir --constraint constraints.txt /wheel/*.whl
+# EXTRAS="[verify]" adds the packages of the conformance suite.
+ARG EXTRAS=""
+RUN pip --python /cbspec/bin/python install --no-cache-dir --constraint constraints.txt "$(echo /wheel/*.whl)$EXTRAS"
 RUN mkdir /state
 
 FROM python:3.13-slim

@@ -18,7 +18,9 @@ from tests.repo.tree import ROOT, name, text, tracked
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 ACTIONS = [ROOT / "action.yml", ROOT / "actions" / "client" / "action.yml"]
-SCHEMAS = {"github-workflows": WORKFLOWS, "github-actions": ACTIONS}
+EXAMPLES = ROOT / "examples" / "ci"
+GITLAB, COMPOSE = EXAMPLES / "cbspec.gitlab-ci.yml", EXAMPLES / "compose.yaml"
+SCHEMAS = {"github-workflows": WORKFLOWS, "github-actions": ACTIONS, "gitlab-ci": [GITLAB], "compose-spec": [COMPOSE]}
 """The files by the name of their official schema, which check-jsonschema contains."""
 
 PINNED = re.compile(r"([\w-]+/[\w/-]+)@([0-9a-f]{40}) # (v[\d.]+)")
