@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, Level
+from cbspec.catalogue.requirements import REQUIREMENTS, SPECIFICATION, Level
 from cbspec.protocol.state import REQUESTS, SUCCESS_TYPES, TABLE, Refuse, State
 from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, examples, load
 
@@ -25,10 +25,10 @@ def asyncapi() -> Document:
     names = (*CLIENT_TYPES, *RELAY_TYPES)
     return {
         "asyncapi": "3.1.0",
-        "id": f"urn:cbspec:asyncapi:{REVISION}",
+        "id": f"urn:cbspec:asyncapi:{SPECIFICATION}",
         "info": {
             "title": "CloudBridge Relay protocol",
-            "version": REVISION,
+            "version": SPECIFICATION,
             "description": "One JSON object a message, one answer a request, over TLS 1.3.\n\n"
             + _demands("MSG", "CMP"),
             "license": {"name": "Apache-2.0"},
