@@ -122,13 +122,13 @@ def _text(row: ClientRow) -> str:
             return f"{of} TLS failed: {row['reason']}{alert}"
         case "Message":
             half = "half a message: " if row.get("fault") == "half a message" else ""
-            return f"{of} {'->' if _is_request(row) else '<-'} {half}{row['text']}"
+            return f"{of} {'->' if _is_request(row) else '<-'} {half}{row.get('text', '')}"
         case "Ended":
             return f"{of} {row['how']}"
         case "Struck":
             return f"{of} !! {row['what']}"
         case "Output":
-            return f"{row['stream']}: {row['text']}"
+            return f"{row['stream']}: {row.get('text', '')}"
     after = f", {row['after']}" if "after" in row else ""
     code = f"exit code {row.get('code')}"
     return f"-- the client ends with {row.get('signal', code)}{after}"
