@@ -13,6 +13,7 @@ import pytest
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import COMMANDS, main
 from cbspec.cli.fault import described
+from cbspec_conformance.reporting.formats import FORMATS
 from cbspec_simulator import load_config
 from cbspec_simulator.faults.fault import Fault
 from tests.repo.documents import DOCUMENTS
@@ -108,7 +109,9 @@ def test_every_command_and_option_in_a_document_exists(capsys: pytest.CaptureFix
         assert [o for o in options if o not in known and o not in PYTEST_OPTIONS] == [], f"{document}: cbspec {first}"
 
 
-SUITE_OPTIONS = text(ROOT / PACKAGES["cbspec_conformance"] / "runner" / "options.py")
+SUITE_OPTIONS = text(ROOT / PACKAGES["cbspec_conformance"] / "runner" / "options.py") + repr(
+    [each.option for each in FORMATS]
+)
 PYTEST_OPTIONS = {"--junit-xml", "-n", "--help", "-k", "-q", "-v", "-x"}
 
 
