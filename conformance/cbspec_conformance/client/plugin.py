@@ -60,7 +60,6 @@ class ClientSuite:
             jobs=options.common.jobs,
         )
         self._findings: list[Finding] = []
-        self._unwritten: list[str] = []
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -196,15 +195,16 @@ class ClientSuite:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the report and the files, even after an interruption."""
+        if self._ends_early:
+            self._end_stream(self._result(), f"the client can't be started: {self._run.not_started}")
         if self._thread is None or self._ends_early:
             return
         result = self._result()
-        self._end_stream(result)
         write_report(result, terminalreporter.write_line, brief=bool(self._run.habits.fault))
         verdicts = verdicts_of(self._rows, self._all_findings(), ())
         narrowed = self._options.narrowed
         write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, narrowed=narrowed)
-        for text in self._unwritten:
+        for text in self._end_stream(result):
             terminalreporter.write_line(text, red=True)
         colour = {"green" if result.green else "red": True}
         vars(terminalreporter)["summary_stats"] = partial(
@@ -246,16 +246,16 @@ class ClientSuite:
         if self._stream is not None and not self._stream.has_begun:
             self._stream.begin(self._subject, narrowed=self._options.narrowed, command=self._command)
 
-    def _end_stream(self, result: RunResult) -> None:
-        """Write the situations without a result, the requirements that nothing showed, and the end."""
+    def _end_stream(self, result: RunResult, reason: str = "") -> list[str]:
+        """Write the situations without a result, the requirements that nothing showed, and the end; return errors."""
         if self._stream is None:
-            return
+            return []
         self._begin_stream()
         for finding in self._findings:
             if finding.case in self._without_result:
                 self._stream.add(lines_of(Result(SITUATIONS[finding.case], [finding])))
         self._stream.add(b"".join(line_of(made(finding)) for finding in self._all_findings() if not finding.case))
-        self._unwritten += self._stream.end(result)
+        return self._stream.end(result, reason, ExitCode.WRONG_USE if reason else None)
 
     def _all_findings(self) -> list[Finding]:
         """Return the findings, and one for each requirement that nothing showed."""

@@ -326,7 +326,8 @@ def _check_format(value: object) -> None:
 
 
 def _row(event: RequirementListed) -> Requirement:
-    return Requirement(**{name: getattr(event, name) for name in Requirement.__struct_fields__})
+    names = {*Requirement.__struct_fields__} & {*RequirementListed.__struct_fields__}
+    return Requirement(**{name: getattr(event, name) for name in names})
 
 
 def _finding(event: FindingMade) -> Finding:

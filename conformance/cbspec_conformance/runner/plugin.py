@@ -108,7 +108,6 @@ class Suite:
         self._judged = str(profile.target.address) if profile is not None else "embedded"
         self._findings: list[Finding] = partial_findings(options.only) if options.own_cases else []
         self._kit_errors: list[str] = []
-        self._unwritten: list[str] = []  # errors of files, as text
         self._selected: list[str] = []
         self._order: dict[str, int] = {}
         self._places: dict[str, int] = {}  # of the cases that xdist's workers run, by name
@@ -211,7 +210,7 @@ class Suite:
                 self._subject,
                 interrupted=code is ExitCode.INTERRUPTED,
             )
-            reason = "\n".join([reason, *self._stream.end(nothing, reason)])
+            reason = "\n".join([reason, *self._stream.end(nothing, reason, code)])
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             annotate_failure(reason, reporter.write_line)
@@ -298,12 +297,11 @@ class Suite:
             return
         self._findings.sort(key=lambda finding: self._places.get(finding.case, -1))  # workers report in any order
         result = self._result()
-        self._begin_stream()
-        self._unwritten += self._stream.end(result) if self._stream is not None else []
         write_report(result, terminalreporter.write_line)
         verdicts = self._verdicts()
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
-        for text in self._unwritten:
+        self._begin_stream()
+        for text in self._stream.end(result) if self._stream is not None else ():
             terminalreporter.write_line(text, red=True)
         colour = {"green" if result.green else "red": True}
         last = partial(terminalreporter.write_line, counts(result), bold=True, **colour)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cbspec.exit_codes import ExitCode
 from cbspec.redact import redact
 from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
 from cbspec_conformance.reporting.formats import write_reports
@@ -67,15 +68,18 @@ class RunStream:
         """Write the lines of a case."""
         self._writer.add(lines)
 
-    def end(self, result: RunResult, reason: str = "") -> list[str]:
-        """Write the last line and the reports; return errors. `reason` says why there is nothing to judge."""
+    def end(self, result: RunResult, reason: str = "", code: ExitCode | None = None) -> list[str]:
+        """Write the last line and the reports; return errors.
+
+        `reason` says why there is nothing to judge, and `code` is the exit code then.
+        """
         seconds = (datetime.datetime.now(datetime.UTC) - self._began).total_seconds()
         verdicts = {verdict.requirement.id: verdict.outcome for verdict in result.verdicts}
         errors = tuple(map(redact, result.kit_errors))
         stale = tuple(result.stale)
         ended = RunEnded(
             result.green,
-            result.exit_code,
+            result.exit_code if code is None else code,
             round(seconds, 3),
             verdicts,
             result.interrupted,

@@ -10,6 +10,7 @@ from typing import Final
 from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
 from cbspec_conformance.judging.verdicts import Outcome, Verdict
 from cbspec_conformance.record.render import BEFORE
+from cbspec_conformance.reporting.comparison import changes
 from cbspec_conformance.reporting.formats.texts import headline, subject_facts
 from cbspec_conformance.reporting.report import counts, distinct
 from cbspec_conformance.reporting.stream import RecordedRun
@@ -53,17 +54,9 @@ def _lines(run: RecordedRun) -> Iterator[str]:
 
 
 def _comparison(run: RecordedRun, old: RecordedRun) -> Iterator[str]:
-    before = {verdict.requirement.id: verdict.outcome for verdict in old.verdicts}
-    bad = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE)
-    now = {verdict.requirement.id: verdict.outcome for verdict in run.verdicts}
-    groups = {
-        "new": [id_ for id_, outcome in now.items() if outcome in bad and before.get(id_) not in bad],
-        "still failing": [id_ for id_, outcome in now.items() if outcome in bad and before.get(id_) in bad],
-        "fixed": [id_ for id_, outcome in now.items() if outcome is Outcome.PASSED and before.get(id_) in bad],
-    }
     since = old.started.began.strftime("%Y-%m-%d %H:%M UTC")
-    told = "; ".join(f"{name}: {_ids(ids) if ids else 'none'}" for name, ids in groups.items())
-    yield from ("", f"Compared with the run of {since}: {told}.")
+    groups = (f"{kind}: {_ids([each.what for each in found])}" for kind, found in changes(old, run).items())
+    yield from ("", f"Compared with the run of {since}: {'; '.join(groups) or 'no difference'}.")
 
 
 def _table(broken: Sequence[Verdict]) -> Iterator[str]:

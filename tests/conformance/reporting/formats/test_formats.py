@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from cbspec.cli import main
-from cbspec.redact import has_token
+from cbspec.redact import find_tokens
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.reporting.formats import FORMATS, ReportFormat
 from cbspec_conformance.reporting.stream import RecordedRun
@@ -82,7 +83,7 @@ def test_a_report_made_later_equals_that_of_the_run(
     assert main(["report", str(runs[name] / "results.jsonl"), *options]) == 0
     for each in FORMATS:
         assert content(Path(each.name)) == content(runs[name] / each.name), each.name
-        assert not any(has_token(file.decode()) for file in content(Path(each.name)).values())
+        assert not any(find_tokens(file.decode()) for file in content(Path(each.name)).values())
 
 
 # ------------------------------------------------------------------ the schemas and readers
@@ -170,6 +171,13 @@ def check_badge(path: Path) -> None:
     assert right < float(image.get("width", ""))
 
 
+def check_html(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("<!doctype html>")
+    assert "<script>alert" not in text
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", text)
+
+
 CHECKS: Final[Mapping[str, Callable[[Path], None]]] = {
     "junit": check_junit,
     "ctrf": check_ctrf,
@@ -177,6 +185,7 @@ CHECKS: Final[Mapping[str, Callable[[Path], None]]] = {
     "allure": check_allure,
     "markdown": check_markdown,
     "badge": check_badge,
+    "html": check_html,
 }
 
 
