@@ -1,6 +1,7 @@
 // Both pages: colours, keyboard, filters and deep links. All texts are inserted as text; the page's policy forbids HTML.
 
 const $ = (id) => document.getElementById(id);
+const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 function make(name, className = "", ...content) {
@@ -22,15 +23,15 @@ const stored = (name, value) => {
 // ---------------------------------------------------------------- colours
 
 function colours(theme) {
-  if (theme) document.documentElement.dataset.theme = theme;
-  else delete document.documentElement.dataset.theme;
+  if (theme) root.dataset.theme = theme;
+  else delete root.dataset.theme;
   $("theme").value = theme;
   stored("cbspec-theme", theme);
 }
 
 function otherColours() {
-  const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
-    (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+  const dark = getComputedStyle(root).colorScheme === "dark" ||
+    (!root.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
   colours(dark ? "light" : "dark");
 }
 
@@ -122,5 +123,5 @@ function start() {
   $("filters").addEventListener("submit", (event) => event.preventDefault());
   $("filters").addEventListener("reset", () => setTimeout(filter));
   addEventListener("hashchange", follow);
-  follow();
+  addEventListener("load", () => setTimeout(follow)); // the browser's own way to the fragment ends the focus
 }

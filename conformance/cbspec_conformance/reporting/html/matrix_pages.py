@@ -47,7 +47,7 @@ def matrix_page(matrix: Matrix) -> bytes:
 def matrix_markdown(matrix: Matrix) -> bytes:
     """Return the matrix as Markdown, in which texts of implementations have no effect."""
     return render_markdown(
-        "matrix.md",
+        "matrix.md.jinja",
         matrix=matrix,
         first=matrix.implementations[0].run.started,
         minute=minute,
