@@ -29,9 +29,12 @@ def test_the_parser_of_asyncapi_has_no_remark_and_reads_every_request_with_its_a
     assert read["operations"] == [*requests, ["error", "send", []]]
 
 
-def test_the_program_in_the_readme_runs() -> None:
-    (program,) = re.findall(r"^```js\n(.*?)^```", text(ROOT / "schemas" / "README.md"), re.MULTILINE | re.DOTALL)
-    assert node("--input-type=module", "--eval", program).splitlines() == ["true", f"{len(examples())} examples"]
+def test_the_programs_in_the_readme_run(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = text(ROOT / "schemas" / "README.md")
+    in_node, in_python = re.findall(r"^```(?:js|python)\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert node("--input-type=module", "--eval", in_node).splitlines() == ["true", f"{len(examples())} examples"]
+    exec(compile(in_python, "README.md", "exec"), {})  # noqa: S102 - a program of ours
+    assert capsys.readouterr().out.startswith("CB-ERR-001 /code code is")
 
 
 def test_both_packages_have_the_same_version() -> None:
