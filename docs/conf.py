@@ -29,8 +29,8 @@ html_show_sphinx = False
 html_show_copyright = False
 
 _MERMAID = Path(__file__).parents[1] / "tests/npm/node_modules/mermaid/dist/mermaid.min.js"
-html_static_path = [str(_MERMAID)] if _MERMAID.exists() else []  # without npm, diagrams are shown as text
-_DIAGRAMS = 'mermaid.initialize({startOnLoad: false}); mermaid.run({querySelector: ".highlight-mermaid pre"});'
+html_static_path = ["site", *map(str, _MERMAID.parent.glob(_MERMAID.name))]  # without npm, diagrams are shown as text
+html_css_files = ["site.css"]
 
 
 def _add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -39,15 +39,15 @@ def _add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
         return
     documents = source[0].partition("\n## Documents\n")[2]
     for caption, text in re.findall(r"^### ([^\n]+)\n(.*?)(?=^###? |\Z)", documents, re.MULTILINE | re.DOTALL):
-        links = "\n".join(re.findall(r"\[.+?\]\(([^)#]+?)\.md\)", text))
+        links = "\n".join(re.findall(r"\[[^]]+\]\(([^)#]+?)\.md\)", text))
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{links}\n```\n"
 
 
 def _draw_diagrams(app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: object) -> None:
     """Load Mermaid on the pages that have a diagram."""
-    if html_static_path and "highlight-mermaid" in context.get("body", ""):
-        app.add_js_file("mermaid.min.js")
-        app.add_js_file(None, type="module", body=_DIAGRAMS)
+    if _MERMAID.exists() and "highlight-mermaid" in context.get("body", ""):
+        app.add_js_file(_MERMAID.name)
+        app.add_js_file("diagrams.js", loading_method="defer")
 
 
 def _copy_front_page(app: Sphinx, error: Exception | None) -> None:

@@ -92,12 +92,12 @@ SUCCESS_TYPES: Mapping[str, str] = {
 
 
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.CONNECTED.value}"]
+    """Return the requests that are served as a Mermaid state diagram; a refusal changes no state."""
+    edges: dict[tuple[State, State], list[str]] = {}
     for (state, request), entry in TABLE.items():
         if isinstance(entry, Serve):
-            lines.append(f"    {state.value} --> {entry.then.value}: {request.type} / {entry.answer.type}")
-        elif state is not State.CLOSED:
-            lines.append(f"    {state.value} --> {state.value}: {request.type} / error {entry.code}")
+            edges.setdefault((state, entry.then), []).append(f"{request.type} / {entry.answer.type}")
+    lines = ["stateDiagram-v2", f"    [*] --> {State.CONNECTED.value}"]
+    lines += [f"    {state.value} --> {then.value}: {'<br/>'.join(about)}" for (state, then), about in edges.items()]
     lines += [f"    {state.value} --> {State.CLOSED.value}: end" for state in State if state is not State.CLOSED]
     return "\n".join([*lines, f"    {State.CLOSED.value} --> [*]"]) + "\n"
