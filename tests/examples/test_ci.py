@@ -62,7 +62,7 @@ def test_the_services_of_the_compose_file_work_together(tmp_path: Path) -> None:
             done[name] = run([*service["entrypoint"], inside(script.rstrip()) + more], tmp_path)
     assert [code for code, _ in done.values()] == [0, 0], done
     assert "heartbeat_response" in done["client"][1]
-    assert {path.name for path in (tmp_path / "tmp" / "report").iterdir()} == {"results.json", "junit.xml"}
+    assert {path.name for path in (tmp_path / "tmp" / "report").iterdir()} == {"results.jsonl", "junit.xml"}
 
 
 def job(name: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_the_gitlab_template_judges_a_relay_and_a_client(tmp_path: Path, wheel: 
     passing = run_job(".cbspec-client", tmp_path, wheel, CBSPEC_CLIENT=client, CBSPEC_OPTIONS=options)
     assert (passing[0], "1 failed" in passing[1]) == (0, False), passing[1]
     report = tmp_path / job(".cbspec")["variables"]["CBSPEC_FOLDER"]
-    assert {"results.json", "junit.xml", "failures", "records"} <= {path.name for path in report.iterdir()}
+    assert {"results.jsonl", "junit.xml", "summary.md", "failures"} <= {path.name for path in report.iterdir()}
 
 
 def test_the_gitlab_template_installs_the_present_version() -> None:
