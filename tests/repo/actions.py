@@ -22,7 +22,7 @@ from tests.repo.tree import text
 _EXPRESSION = re.compile(r"\$\{\{ *([\w.-]+) *\}\}")
 _TERM = re.compile(r"(always\(\))|inputs\.([\w-]+) (==|!=) '([^']*)'")
 _BASH = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
-PATIENCE = 200.0
+PATIENCE = 500.0
 
 
 def document(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def folders(root: Path) -> tuple[Path, Path]:
     return made
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_action_judges_a_relay_over_the_life_of_a_known_failure(tmp_path: Path) -> None:
     workspace, temporary = folders(tmp_path)
     action = ActionRunner(RELAY, workspace, temporary)
