@@ -75,7 +75,7 @@ def measure(distance: Distance, *options: str) -> float:
         served(Path(name), config=distance.relay) as relay,
         proxied(*relay.address, distance.proxy) as address,
     ):
-        command = [sys.executable, "-m", "cbspec", "verify", address, "--target-profile", str(relay.profile_file)]
+        command = [sys.executable, "-m", "cbspec", "verify", address, "--profile", str(relay.profile_file)]
         began = time.monotonic()
         done = subprocess.run(  # noqa: S603 - our own
             [*command, *distance.suite, "--max-time", "3600", *options],

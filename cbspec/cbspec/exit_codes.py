@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
@@ -29,3 +30,9 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.PIPE_CLOSED: "the reader of the output closed the pipe",
 }
 """The meaning of each exit code; the table in README.md."""
+
+
+def exit_code_table(meanings: Mapping[int, str] | Mapping[ExitCode, str] = MEANINGS) -> str:
+    """Return a table for the end of a help text."""
+    rows = (textwrap.fill(f"  {code:<4}{meaning}", 80, subsequent_indent=" " * 6) for code, meaning in meanings.items())
+    return "\n".join(["exit codes:", *rows])

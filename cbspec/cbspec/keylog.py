@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Final
 
 VARIABLE: Final = "SSLKEYLOGFILE"
-HELP: Final = f"append the secrets of TLS sessions to this file, for Wireshark (default: ${VARIABLE})"
-"""The help of the option --keylog."""
-
 _OWNER_ONLY: Final = 0o600
 
 

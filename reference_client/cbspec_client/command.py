@@ -29,7 +29,7 @@ configure = options.configure
 def run(args: argparse.Namespace) -> int:
     """Run the session; return the exit code. Raises CommandError if the options are wrong."""
     plan = options.choose(args)
-    status = LiveStatus(authority(*args.address))
+    status = LiveStatus(authority(*plan.address))
     display = Display(status, as_json=args.json)
     if plan.warning:
         display.warn(plan.warning)
@@ -73,19 +73,19 @@ async def _until_signal(session: Coroutine[Any, Any, None], status: LiveStatus) 
 def _common(args: argparse.Namespace, plan: ConnectPlan) -> dict[str, Any]:
     limit = args.timeout
     return {
-        "transport": args.transport,
+        "transport": plan.transport,
         "ca": plan.ca,
-        "server_name": args.server_name,
-        "path": args.path,
+        "server_name": plan.server_name,
+        "path": plan.path,
         "timeouts": Timeouts(connect=limit, answer=limit, heartbeat=limit, close=min(limit, _CLOSE)),
     }
 
 
 async def _short(args: argparse.Namespace, plan: ConnectPlan, display: Display) -> None:
     token = display.keep_secret(plan.provide())
-    async with connect(*args.address, exchange=display.passed, **_common(args, plan)) as fresh:
-        if fresh.address != args.address[0] and not is_loopback(args.address[0]):
-            display.say(f"{args.address[0]} answers at {fresh.address}")
+    async with connect(*plan.address, exchange=display.passed, **_common(args, plan)) as fresh:
+        if fresh.address != plan.address[0] and not is_loopback(plan.address[0]):
+            display.say(f"{plan.address[0]} answers at {fresh.address}")
         greeted = await fresh.hello()
         if not token:
             display.say("no token is sent without a verified certificate, so the session ends here")
@@ -100,7 +100,7 @@ async def _short(args: argparse.Namespace, plan: ConnectPlan, display: Display) 
 
 async def _lasting(args: argparse.Namespace, plan: ConnectPlan, display: Display) -> None:
     async with stay_connected(
-        *args.address,
+        *plan.address,
         token=lambda: display.keep_secret(plan.provide()),
         tunnels=plan.tunnels,
         heartbeats=options.heartbeats(args),

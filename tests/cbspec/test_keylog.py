@@ -35,7 +35,7 @@ def test_the_suites_own_client_and_both_tls_layers_of_the_simulator_log_their_ke
     suite.touch(mode=0o644)
     with served(tmp_path, "--keylog", str(relay), *deviation) as simulator:
         options = ("--only", "CB-TLS-012", "--own-cases", "--keylog", str(suite))
-        done = verify("--target-profile", str(simulator.profile_file), *options)
+        done = verify("--profile", str(simulator.profile_file), *options)
     assert done.code != ExitCode.KIT_ERROR, done.text
     assert logged(suite)
     assert logged(suite) == logged(relay)

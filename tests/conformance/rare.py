@@ -50,7 +50,7 @@ def found(id_: str, profile: Path, seed: int, more: list[str]) -> bool:
     with tempfile.TemporaryDirectory() as name:
         results = Path(name) / "results.jsonl"
         options = ["--effort", "thorough", "--seed", str(seed), "-x", "-k", CASES[id_], "--results", str(results)]
-        target = ["--target-profile", str(profile)]
+        target = ["--profile", str(profile)]
         done = verify(*target, *options, *more, folder=Path(name), patience=None, XDG_CACHE_HOME=name)
         if not results.exists():
             raise RuntimeError(done.text)

@@ -61,7 +61,7 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
     transcript = tmp_path / "run.jsonl"
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
         options = ("--effort", "quick", "--only", "CB-HEL-002,CB-AUT-004,CB-TUN-001", "--own-cases")
-        live = verify("--target-profile", str(profile), *options, "--results", str(transcript))
+        live = verify("--profile", str(profile), *options, "--results", str(transcript))
     assert main(["judge", str(transcript)]) == live.code == 1
     assert table(capsys.readouterr().out) == table(live.text)
     assert not has_token(transcript.read_text())
@@ -70,7 +70,7 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
 def test_the_log_of_a_relay_shows_which_case_sent_a_request(tmp_path: Path) -> None:
     log, cases = tmp_path / "relay.jsonl", ("CB-AUT-001", "CB-HBT-001", "CB-LIM-011", "CB-TUN-005")
     with simulator(tmp_path, "--transcript", str(log)) as profile:
-        done = verify("--target-profile", str(profile), "--only", ",".join(cases), "--own-cases")
+        done = verify("--profile", str(profile), "--only", ",".join(cases), "--own-cases")
     assert verdict(done.text, "failed") == 0, done.text
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     stems = {*map(str.lower, cases), "cbspec"}  # the preflight is no case
@@ -96,7 +96,7 @@ def test_a_pinned_run_judges_by_the_requirements_and_levels_of_its_revision(tmp_
     broken = ("--deviation", "hello-without-version-accepted", "--deviation", "hello-without-features-accepted")
     results = tmp_path / "run.jsonl"
     with simulator(tmp_path, *broken) as profile:
-        options = ("--target-profile", str(profile), "-k", "test_1_hello", "--effort", "quick")
+        options = ("--profile", str(profile), "-k", "test_1_hello", "--effort", "quick")
         present = verify(*options)
         pinned = run("-c", PINNED, str(tmp_path), "verify", *options, "--catalogue", old, "--results", str(results))
     again = run("-c", PINNED, str(tmp_path), "judge", str(results))
@@ -118,7 +118,7 @@ def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:
     with simulator(tmp_path) as profile:
         elsewhere = re.sub(r"(\[metrics\]\nurl = ).*", r'\1"http://relay.invalid/metrics"', profile.read_text())
         profile.write_text(elsewhere)
-        options = ("--target-profile", str(profile), "--only", "CB-MET-001", "--own-cases")
+        options = ("--profile", str(profile), "--only", "CB-MET-001", "--own-cases")
         proxy = "http://user:password@127.0.0.1:1"
         done = verify(*options, http_proxy=proxy, https_proxy=proxy, all_proxy=proxy, no_proxy="")
     assert [verdict(done.text, column) for column in ("failed", "inconclusive")] == [0, 1], done.text
@@ -150,7 +150,7 @@ def test_an_open_point_changes_only_its_row_of_the_fingerprint(tmp_path: Path) -
     files = [tmp_path / name for name in ("clean.json", "point.json")]
     assert_green(verify(*selected, "-n", "2", "--fingerprint", str(files[0]), folder=tmp_path))
     with simulator(tmp_path, "--open-point", POINT) as profile:
-        assert_green(verify("--target-profile", str(profile), *selected, "--fingerprint", str(files[1])))
+        assert_green(verify("--profile", str(profile), *selected, "--fingerprint", str(files[1])))
     changes = compare(*map(read_fingerprint, files))
     assert {change.what for change in changes} == {OPEN_POINTS[POINT].requirement}
 
@@ -162,7 +162,7 @@ def test_no_refusal_passes_if_the_relay_accepts_none_of_the_tokens(tmp_path: Pat
         wrong = 'secret = "not-the-secret-of-this-relay-but-another"'
         profile.write_text("\n".join(wrong if line == known[0] else line for line in lines if line not in known[1:]))
         only = "CB-AUT-005,CB-AUT-008,CB-TUN-003,CB-TUN-010"
-        done = verify("--target-profile", str(profile), "--effort", "quick", "--only", only)
+        done = verify("--profile", str(profile), "--effort", "quick", "--only", only)
     assert done.code == 1
     assert "the suite's tokens are not accepted" in done.text
     assert (verdict(done.text, "passed"), verdict(done.text, "inconclusive")) == (0, only.count("CB"))
@@ -188,7 +188,7 @@ def test_no_must_fails(
         if config:
             profile.write_text(re.sub(r"\[conditions\.connection_limit\][^\[]*", "", profile.read_text()))
         done = verify(
-            "--target-profile", str(profile), "-k", cases, "--examples", "20", XDG_CACHE_HOME=str(tmp_path / "cache")
+            "--profile", str(profile), "-k", cases, "--examples", "20", XDG_CACHE_HOME=str(tmp_path / "cache")
         )
     found = [verdict(done.text, column) for column in ("failed", "warned", "inconclusive")]
     assert (found[0], found[1], found[2] > 0) == counts, done.text
@@ -210,7 +210,7 @@ def test_a_relay_that_verifies_tokens_by_published_keys_passes(tmp_path: Path) -
         config.write_text(f"[tokens]\n{source}\nissuer = 'me'\naudience = 'you'\n")
         with simulator(tmp_path, "--config", str(config)) as profile:
             options = ("--effort", "quick", "--only", ",".join(ABOUT_TOKENS))
-            done = verify("--target-profile", str(profile), *options, patience=200)
+            done = verify("--profile", str(profile), *options, patience=200)
     assert done.code == 0, done.text
     judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS) - len(THOROUGH)
     counts = [verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive", "observed")]

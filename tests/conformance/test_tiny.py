@@ -68,7 +68,7 @@ def test_a_silent_listener_is_no_target(tmp_path: Path) -> None:
     profile = tmp_path / "profile.toml"
     with tiny_relay(lambda text: None, tmp_path) as endpoint:
         profile.write_text(f'[target]\naddress = "{endpoint}"\ntimeout = 1.0\ntimeout_least = 1.0\n')
-        done = verify("--target-profile", str(profile))
+        done = verify("--profile", str(profile))
     assert done.code == 3, done.text
     assert "a hello as one line of JSON ending in a line feed, and a WebSocket's opening handshake" in done.text
     assert "nothing came back within 1 s" in done.text
@@ -86,11 +86,11 @@ def test_the_report_says_that_a_relay_speaks_tls_1_2_only(tmp_path: Path) -> Non
 
 def test_a_ping_without_a_pong_is_shown(tmp_path: Path) -> None:
     with simulator(tmp_path, "--deviation", "websocket-ping-unanswered") as profile:
-        done = verify("--target-profile", str(profile), "--only", "CB-WSK-004")
+        done = verify("--profile", str(profile), "--only", "CB-WSK-004")
     assert verdict(done.text, "failed") == 1
     assert re.search(r"> #\d -> \[a ping with ", done.text)
     assert "in vain for a pong" in done.text
-    command = f"cbspec verify --target-profile {profile} --only CB-WSK-004 --exchanges 3"
+    command = f"cbspec verify --profile {profile} --only CB-WSK-004 --exchanges 3"
     assert command in " ".join(done.text.replace("\\\n", "").split())
 
 
@@ -205,9 +205,7 @@ def test_connections_and_requests_stay_within_the_bounds(tmp_path: Path) -> None
     bounds = "connections_at_once = 3\nrequests_per_second = 50"
     with tiny_relay(relay.answer, tmp_path, around=relay.connection) as endpoint:
         profile.write_text(f'[target]\naddress = "{endpoint}"\ntransport = "tcp"\n{bounds}\n{TENANTS}')
-        done = verify(
-            "--target-profile", str(profile), "--own-cases", "--only", LIMITED_CASES, "--examples", "2", "-n", "2"
-        )
+        done = verify("--profile", str(profile), "--own-cases", "--only", LIMITED_CASES, "--examples", "2", "-n", "2")
     assert done.code == 1, done.text
     assert all(reason in " ".join(done.text.split()) for reason in REASONS), done.text
     assert relay.most == 3
@@ -249,8 +247,6 @@ def test_a_tunnel_that_is_counted_after_its_answer_is_noticed(tmp_path: Path) ->
         profile.write_text(
             f'[target]\naddress = "{endpoint}"\ntransport = "tcp"\n[[tenants]]\nid = "tenant-001"\ntunnel_limit = 3\n'
         )
-        done = verify(
-            "--target-profile", str(profile), "--own-cases", "--only", "CB-LIM-005", "-k", "whose_answers_wait"
-        )
+        done = verify("--profile", str(profile), "--own-cases", "--only", "CB-LIM-005", "-k", "whose_answers_wait")
     assert done.code == 1, done.text
     assert "did not pass: CB-LIM-005" in done.text

@@ -49,7 +49,7 @@ def suite_profile(file: Path) -> Path:
 @contextlib.contextmanager
 def crowded(relay: Served, count: int) -> Iterator[None]:
     """Hold a crowd of `cbspec load` for the context. Raises RuntimeError if not all of it are served to the end."""
-    command = [sys.executable, "-P", "-m", "cbspec", "load", "--target-profile", str(relay.profile_file)]
+    command = [sys.executable, "-P", "-m", "cbspec", "load", "--profile", str(relay.profile_file)]
     command += ["--sessions", str(count), "--rate", "200", "--hold", "86400", "--heartbeat", "30", "--timeout", "60"]
     command += [f"--tenant={name}" for name in TENANTS]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as crowd:

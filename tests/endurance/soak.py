@@ -88,7 +88,7 @@ class Soak:
                     reset(sock)
 
     def _load(self, tenant: str, transport: str, seconds: float) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "cbspec", "load", "--target-profile", str(self.relay.profile_file)]
+        command = [sys.executable, "-P", "-m", "cbspec", "load", "--profile", str(self.relay.profile_file)]
         command += [*_OPTIONS, "--tenant", tenant, "--transport", transport, "--run-time", f"{max(1, round(seconds))}s"]
         command += ["--timeout", "1" if tenant == "struck" else "20"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -151,10 +151,10 @@ def test_an_untrusted_relay_receives_no_generated_token(relay_module: LocalRelay
 
 
 USAGE: list[tuple[Sequence[str], str]] = [
-    (["nowhere"], "not HOST:PORT"),
-    (["::1:80"], "not HOST:PORT"),
-    (["relay:0"], "0 is not a port"),
-    (["relay:" + "9" * 5000], "is not a port"),
+    (["nowhere"], "must be host:port"),
+    (["::1:80"], "address in brackets"),
+    (["relay:0"], "a port from 1 to 65535"),
+    (["relay:" + "9" * 5000], "a port from 1 to 65535"),
     (["127.0.0.1:1", "--tunnel", "x"], "ID:LOCAL_PORT:HOST:PORT"),
     (["127.0.0.1:1", "--heartbeats", "-1"], "not a count"),
     (["127.0.0.1:1", "--timeout", "x"], "not a time-out"),

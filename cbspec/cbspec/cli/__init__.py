@@ -9,14 +9,16 @@ import argparse
 import contextlib
 import importlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from cbspec.errors import CommandError, InputError
-from cbspec.exit_codes import ExitCode
+from cbspec.exit_codes import ExitCode, exit_code_table
 from cbspec.keylog import use_key_log
 from cbspec.tls_contexts import why_no_tls_1_3
 
@@ -40,6 +42,7 @@ COMMANDS: Final = {
     "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
     "explain": ("cbspec.cli.explain", "explain a requirement: its demand, the reason, and its cases"),
     "profile": ("cbspec.cli.profile", "write a template of a target profile, or check a profile"),
+    "completion": ("cbspec.cli.completion", "print a script for a shell, which completes commands and options"),
 }
 """Each sub-command's module and summary."""
 
@@ -59,6 +62,10 @@ EXTRAS: Final = {
 CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "load", "replay")
 """The sub-commands that make or accept TLS connections."""
 
+_WIDEST: Final = 100  # columns of a help text
+_ALIKE: Final = 0.6  # ratio of equal characters from which an option is suggested
+_MANY: Final = 16  # options, of which the usage would have more than four lines
+
 AFTER_DASHES: Final = "-- "
 """The beginning of the metavar of a sub-command's argument that takes everything after --, for another program."""
 
@@ -67,42 +74,85 @@ class _CommandParser(argparse.ArgumentParser):
     """The parser of a sub-command, which imports the command's module on first use."""
 
     def __init__(self, *, module: str = "", **options: Any) -> None:  # noqa: ANN401 - argparse's own options
-        super().__init__(**options)
+        # An abbreviation that is unique today is an error after the next option that begins like it.
+        super().__init__(**options, allow_abbrev=False, formatter_class=_HelpFormatter)
         self._module = module
 
-    def parse_known_args(  # type: ignore[override] # argparse's overloads say no more than this
-        self,
-        args: Sequence[str] | None = None,
-        namespace: Any = None,  # noqa: ANN401 - argparse's own type
-    ) -> tuple[Any, list[str]]:
+    def load(self) -> None:
+        """Import the command's module, and add its options."""
         if self._module:
             _check_extra(self.prog.rpartition(" ")[2])
             module = importlib.import_module(self._module)
             self._module = ""
             module.configure(self)
             self.set_defaults(run=module.run)
+            if "exit codes:" not in (self.epilog or ""):
+                self.epilog = "\n\n".join(filter(None, [self.epilog, exit_code_table()]))
+            if len(self._option_string_actions) > _MANY and self._subparsers is None:
+                places = [f"[{each.metavar or each.dest}]" for each in self._actions if not each.option_strings]
+                self.usage = " ".join([self.prog, "[OPTION ...]", *places])
+
+    def parse_known_args(  # type: ignore[override] # argparse's overloads say no more than this
+        self,
+        args: Sequence[str] | None = None,
+        namespace: Any = None,  # noqa: ANN401 - argparse's own type
+    ) -> tuple[Any, list[str]]:
+        self.load()
+        words = list(args or ())
         after = next((each for each in self._actions if str(each.metavar).startswith(AFTER_DASHES)), None)
-        if after is not None and args is not None and "--" in args:
+        rest: list[str] = []
+        if after is not None and "--" in words:
             # argparse matches an optional positional argument too early, with nothing, if options follow.
-            place = list(args).index("--")
-            filled, unknown = super().parse_known_args(args[:place], namespace)
-            setattr(filled, after.dest, list(args[place + 1 :]))
-            return filled, unknown
-        rest = self._rest()
-        if rest is None or args is None or list(args) in (["-h"], ["--help"]):
-            filled, unknown = super().parse_known_args(args, namespace)
-            if unknown:  # reported here, with the usage of the sub-command
-                self.error(f"unrecognized arguments: {' '.join(unknown)}")
-            return filled, []
-        # argparse.REMAINDER rejects a leading argument that begins with a dash, so it is filled here.
-        filled = super().parse_known_args([], namespace)[0]
-        setattr(filled, rest.dest, list(args))
+            place = words.index("--")
+            words, rest = words[:place], words[place + 1 :]
+        long = [word.split("=")[0] for word in words if word.startswith("--")]
+        unknown = [word for word in long if word not in self._option_string_actions]
+        if unknown and self._subparsers is None:  # before the option's value is taken for an argument
+            self.error(self._about(unknown[0]))
+        filled, unknown = super().parse_known_args(words, namespace)
+        if after is not None:
+            unknown += getattr(filled, after.dest) or []
+            setattr(filled, after.dest, rest)
+        if unknown:  # reported here, in the name of the sub-command
+            self.error(self._about(unknown[0].split("=")[0]))
         return filled, []
 
-    def _rest(self) -> argparse.Action | None:
-        """Return the argument that takes everything, if it is the only one."""
-        own = [action for action in self._actions if action.dest != "help"]
-        return own[0] if len(own) == 1 and own[0].nargs == argparse.REMAINDER else None
+    def _about(self, unknown: str) -> str:
+        def likeness(option: str) -> float:
+            whole, begun = (SequenceMatcher(None, unknown, each).ratio() for each in (option, option[: len(unknown)]))
+            return max(whole, begun)
+
+        near = max(self._option_string_actions, key=likeness)
+        kind = "option" if unknown.startswith("-") else "argument"
+        return f"there is no {kind} {unknown}" + (f"; did you mean {near}?" if likeness(near) >= _ALIKE else "")
+
+    def error(self, message: str) -> NoReturn:
+        """Print an error of one line: the usage of a command with many options would hide it."""
+        self.exit(2, f"{self.prog}: {message} (help: {self.prog} --help)\n")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Formats help texts for at most 100 columns."""
+
+    def __init__(self, prog: str) -> None:
+        width = min(shutil.get_terminal_size().columns, _WIDEST) - 2
+        super().__init__(prog, max_help_position=28, width=width)
+
+
+_BEGIN: Final = """\
+cbspec checks implementations of the CloudBridge Relay protocol v2.0.
+
+Judge a relay
+  cbspec verify 127.0.0.1:8080                    one that runs
+  cbspec verify -- ./my-relay --port {port}       start one, judge it and stop it
+
+Judge a client
+  cbspec verify-client -- ./my-client {host}:{port} --ca {ca} --token {token}
+
+Run the simulator, a conforming relay
+  cbspec simulate
+
+cbspec --help lists all commands, cbspec COMMAND --help the options of one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,7 +185,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as end:  # argparse's own number for a wrong option is 2
         return ExitCode.WRONG_USE if end.code else ExitCode.SUCCESS
     if args.command is None:
-        parser.print_help(sys.stderr)
+        print(_BEGIN, file=sys.stderr)
         return ExitCode.WRONG_USE
     if args.command in CONNECTING and (reason := why_no_tls_1_3()):
         raise CommandError(reason)
@@ -167,6 +217,16 @@ class _Versions(argparse.Action):
 
         print(about_versions())
         parser.exit()
+
+
+def full_parser() -> argparse.ArgumentParser:
+    """Return the parser with the options of all commands whose packages are installed."""
+    parser = _parser()
+    commands = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for command in commands.choices.values():
+        with contextlib.suppress(CommandError):
+            command.load()
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:

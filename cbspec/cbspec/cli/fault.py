@@ -28,16 +28,16 @@ _OTHER_PORT: Final = "this is not the control port of a simulator; `cbspec simul
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec fault`."""
     url = f"address of the simulator's controls (default: $CBSPEC_CONTROL or {_DEFAULT})"
-    parser.add_argument("--url", default=os.environ.get("CBSPEC_CONTROL", _DEFAULT), help=url)
+    parser.add_argument("--url", metavar="URL", default=os.environ.get("CBSPEC_CONTROL", _DEFAULT), help=url)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     add = actions.add_parser("add", help="add a fault")
-    add.add_argument("kind", help="kind of the fault, or a complete fault as JSON")
+    add.add_argument("kind", metavar="KIND", help="kind of the fault, or a complete fault as JSON")
     keys = "parameters of the kind, a name (name=...), and conditions: tenant=tenant-001 message=tunnel_info nth=3"
     add.add_argument("keys", nargs="*", metavar="KEY=VALUE", help=keys)
     actions.add_parser("list", help="list the faults and how often each has struck")
-    actions.add_parser("remove", help="remove faults").add_argument("name", nargs="+")
+    actions.add_parser("remove", help="remove faults").add_argument("name", nargs="+", metavar="NAME")
     release = actions.add_parser("release", help="send the messages that a fault of the kind `hold` holds back")
-    release.add_argument("name", nargs="+")
+    release.add_argument("name", nargs="+", metavar="NAME")
     actions.add_parser("reset", help="remove all faults, end draining, restore the configured limits")
     actions.add_parser("kinds", help="list the kinds of faults with their parameters and conditions")
 

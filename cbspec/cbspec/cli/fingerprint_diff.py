@@ -16,9 +16,12 @@ _WIDTH = 100
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec fingerprint-diff`."""
     parser.add_argument(
-        "before", type=Path, help="fingerprint of the older release, from `cbspec verify --fingerprint FILE`"
+        "before",
+        type=Path,
+        metavar="BEFORE",
+        help="fingerprint of the older release, from `cbspec verify --fingerprint FILE`",
     )
-    parser.add_argument("after", type=Path, help="fingerprint of the newer release")
+    parser.add_argument("after", type=Path, metavar="AFTER", help="fingerprint of the newer release")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import raise_limit
 from cbspec.documents import option_type
 from cbspec.errors import CommandError, NothingToJudge
+from cbspec.options import ADDRESS, FILE, ID, RELAY, TRANSPORT, WAIT, Option, ValueKind, add_options, address_of
 from cbspec.profile.issuer import ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance.target.facts import Facts
@@ -34,40 +35,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec load`."""
     parser.epilog = "Options after -- are passed to Locust, for example: -- --processes 2 --html report.html"
     count, seconds = (
-        option_type(Annotated[int, Meta(ge=1, le=1_000_000)]),
-        option_type(Annotated[float, Meta(ge=0, le=_DAY)]),
+        ValueKind("N", option_type(Annotated[int, Meta(ge=1, le=1_000_000)])),
+        ValueKind("SECONDS", option_type(Annotated[float, Meta(ge=0, le=_DAY)])),
     )
     positive = option_type(Annotated[float, Meta(gt=0, le=_DAY)])
-    add = parser.add_argument
-    add(
-        "address",
-        nargs="?",
-        type=_endpoint,
-        metavar="HOST:PORT",
-        help="address of the relay (default: from the profile)",
+    some = ValueKind("SECONDS", positive)
+    add_options(parser.add_argument_group("the relay"), [*RELAY, TRANSPORT, replace(WAIT, value=seconds)])
+    add_options(
+        parser.add_argument_group("the sessions"),
+        [
+            Option("--sessions", "start N sessions", count, default=100),
+            Option("--rate", "start N sessions per second", ValueKind("N", positive), default=10.0),
+            Option("--hold", "hold each session for this time", seconds, default=10.0),
+            Option(
+                "--run-time", "restart sessions for this time: 90s, 20m or 3h", ValueKind("TIME"), default_text="once"
+            ),
+            Option("--heartbeat", "time between heartbeats", some, default=10.0),
+            Option("--timeout", "time-out for each answer", some, default=10.0),
+            Option("--tenant", "tenant of the clients; if repeated, they alternate", ID, repeatable=True),
+            Option("--user", "Python file with subclasses of RelayUser to run as clients", FILE),
+        ],
     )
-    add("--sessions", type=count, default=100, metavar="N", help="start N sessions (default: 100)")
-    add("--rate", type=positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)")
-    add("--hold", type=seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)")
-    add("--run-time", metavar="TIME", help="restart sessions for this time: 90s, 20m or 3h (default: run each once)")
-    add("--heartbeat", type=positive, default=10.0, metavar="S", help="seconds between heartbeats (default: 10)")
-    add("--timeout", type=positive, default=10.0, metavar="S", help="time-out for each answer in seconds (default: 10)")
-    add("--wait", type=seconds, default=0.0, metavar="S", help="wait S seconds for a relay that isn't up (default: 0)")
-    add("--target-profile", type=Path, metavar="FILE", help="target profile (TOML)")
-    add("--transport", choices=("auto", "tcp", "websocket"), help="transport (default: from the profile)")
-    add(
-        "--tenant", action="append", default=[], metavar="ID", help="tenant of the clients; if repeated, they alternate"
+    add_options(
+        parser.add_argument_group("output"),
+        [
+            Option("--csv", "write Locust's CSV files: PREFIX_stats.csv and others", ValueKind("PREFIX")),
+            Option("--web", "serve Locust's web page until Ctrl-C"),
+            Option("--web-address", "address of the web page", ADDRESS, default=_PAGE),
+        ],
     )
-    add("--user", type=Path, metavar="FILE", help="Python file with subclasses of RelayUser to run as clients")
-    add("--csv", metavar="PREFIX", help="write Locust's CSV files: PREFIX_stats.csv and others")
-    add("--web", action="store_true", help="serve Locust's web page until Ctrl-C")
-    add("--web-address", type=_endpoint, default=_PAGE, help=f"address of the web page (default: {_PAGE})")
-    role = parser.add_mutually_exclusive_group()
-    role.add_argument("--master", action="store_true", help="coordinate workers, without sessions of its own")
-    role.add_argument("--worker", action="store_true", help="run sessions for a master")
-    add("--master-address", type=_endpoint, default=_MASTER, help=f"address of the master (default: {_MASTER})")
-    add("--workers", type=count, default=1, metavar="K", help="number of workers to wait for (default: 1)")
-    add("locust", nargs="*", metavar=f"{AFTER_DASHES}OPTION", help="options for Locust")
+    group = parser.add_argument_group("several processes or machines")
+    add_options(
+        group.add_mutually_exclusive_group(),
+        [
+            Option("--master", "coordinate workers, without sessions of its own"),
+            Option("--worker", "run sessions for a master"),
+        ],
+    )
+    add_options(
+        group,
+        [
+            Option("--master-address", "address of the master", ADDRESS, default=_MASTER),
+            Option("--workers", "number of workers to wait for", count, default=1),
+        ],
+    )
+    parser.add_argument("locust", nargs="*", metavar=f"{AFTER_DASHES}OPTION", help="options for Locust")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,8 +107,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
-        address=str(args.address or ""),
-        profile_file=str(args.target_profile or ""),
+        address=str(address_of(args) or ""),
+        profile_file=str(args.profile or ""),
+        ca=str(args.ca.resolve() if isinstance(args.ca, Path) else args.ca or ""),
+        token_file=str(args.token_file.resolve() if args.token_file else ""),
         transport=args.transport,
         tenants=tuple(args.tenant),
         hold=args.hold,
@@ -143,7 +157,7 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
     try:
         token_source(profile, tenants)
     except ProfileLacks as lack:
-        raise CommandError(f"no token can be minted: {lack}; give it in a profile (--target-profile)") from None
+        raise CommandError(f"no token can be minted: {lack}; give it in a profile (--profile)") from None
     except (OSError, ValueError) as error:
         raise CommandError(f"tokens: {error}") from None
 
@@ -187,10 +201,3 @@ def _locust(args: argparse.Namespace, profile: Profile) -> list[str]:
     else:
         options.append("--headless")
     return [*options, *args.locust]
-
-
-def _endpoint(text: str) -> Endpoint:
-    try:
-        return Endpoint.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

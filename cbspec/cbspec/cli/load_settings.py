@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Final, Self
 
 import msgspec
 
+from cbspec.options import CA, relay_profile
 from cbspec.profile.issuer import Issuer
-from cbspec.profile.profile import Endpoint, Profile, load, resolve
+from cbspec.profile.profile import Endpoint, Profile
 from cbspec.profile.target import Transport
 from cbspec.redact import redact_message
 from cbspec_client import session as client_session
@@ -47,6 +49,8 @@ class Settings:
     again: bool
     user_file: str
     host_address: str = ""
+    ca: str = ""
+    token_file: str = ""
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -59,8 +63,12 @@ class Settings:
 
     def profile(self) -> Profile:
         """Return the completed profile of the relay. Raises ProfileError."""
-        profile = load(self.profile_file) if self.profile_file else None
-        found = resolve(profile, Endpoint.parse(self.address) if self.address else None)
+        found = relay_profile(
+            Endpoint.parse(self.address) if self.address else None,
+            Path(self.profile_file) if self.profile_file else None,
+            CA.read(self.ca) if self.ca else None,
+            Path(self.token_file) if self.token_file else None,
+        )
         return replace(found, target=replace(found.target, transport=self.transport or found.target.transport))
 
 

@@ -29,6 +29,7 @@ from cbspec.profile.target import RemoteEnds as RemoteEnds
 from cbspec.profile.target import TargetSettings as TargetSettings
 from cbspec.profile.target import Tenant as Tenant
 from cbspec.profile.target import TlsSettings as TlsSettings
+from cbspec.profile.writing import MINIMAL as MINIMAL
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import dump_public as dump_public
 from cbspec.profile.writing import template as template

@@ -89,6 +89,22 @@ def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"[{name}.{write_key(key)}]", *write_pairs(value), "")
 
 
+MINIMAL: Final = """\
+# The five keys that most relays need. `cbspec profile check FILE` checks them.
+target.address = "relay.example:8080"
+tls.ca = "ca.pem"                   # a file next to this one, "development" or "system"
+tokens.secret_env = "RELAY_SECRET"  # the environment variable with the secret that verifies tokens (HS256)
+tenants = [
+  { id = "tenant-001" },                    # a tenant without limits, for the most cases
+  { id = "tenant-002", tunnel_limit = 5 },  # another one; a limit lets the suite test it
+]
+# More keys let the suite test more: the report names the missing key of each requirement that was not exercised. Add
+# a key as a line like those above, with the name of its table: metrics.url = "http://127.0.0.1:9090/metrics"
+# `cbspec profile init` prints all keys with their meanings.
+"""
+"""A short profile, to be edited."""
+
+
 def template() -> str:
     """Return a profile in which every key is explained and none is set."""
     lines = [*_comment(_INTRODUCTION), ""]

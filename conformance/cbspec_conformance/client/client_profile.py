@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from cbspec.documents import Count, DocumentError, DocumentReader, Seconds, Text, load_toml, says
+from cbspec.options import filled as filled
+from cbspec.options import unknown_placeholder
 
 PLACEHOLDERS: Final[Mapping[str, str]] = {
     "host": "the relay's address",
@@ -97,18 +99,9 @@ def split_command(text: str) -> tuple[str, ...]:
         raise ClientProfileError(f"--client: {error} in {text!r:.80}") from None
 
 
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """Return a text with the placeholders replaced; other braces, as in JSON or shell code, are left alone."""
-    for name, value in values.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text
-
-
 def _checked(text: str) -> None:
-    """Raise ClientProfileError for a word that is an unknown placeholder: most likely a typing error."""
-    name = text[1:-1]
-    if text.startswith("{") and text.endswith("}") and name.isidentifier() and name not in PLACEHOLDERS:
-        raise ClientProfileError(f"unknown placeholder {text}; there are {', '.join(f'{{{n}}}' for n in PLACEHOLDERS)}")
+    if reason := unknown_placeholder(text, PLACEHOLDERS):
+        raise ClientProfileError(reason)
 
 
 def values_of(**given: Any) -> dict[str, str]:  # noqa: ANN401 - whatever a placeholder stands for

@@ -4,54 +4,59 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import pytest
-
-from cbspec.catalogue.requirements import CATALOGUE
 from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
-from cbspec_conformance import PYTEST_OPTIONS, SUITE
+from cbspec.options import TRANSPORT, Option, add_options
+from cbspec_conformance import SUITE
 from cbspec_conformance.client.client_profile import PLACEHOLDERS
+from cbspec_conformance.client.options import CLIENT, CLIENT_PROFILE, SITUATION
 from cbspec_conformance.client.situations import SITUATIONS
-from cbspec_conformance.properties.effort import DEFAULT
-from cbspec_conformance.reporting.formats import add_report_options
+from cbspec_conformance.runner.command import JUNIT, add_verbosity, run_pytest
+from cbspec_conformance.runner.options import GROUPS
 
-_OWN: Final = ("list", "client", "command", "run")
-_FLAGS: Final = ("require_all",)
+_OTHER_HELP: Final[Mapping[str, Mapping[str, Any]]] = {
+    "--effort": {"help": "amount of situations", "choices": ("quick", "default")},
+    "--only": {"help": "show this requirement alone"},
+    "--chapter": {"help": "show the requirements of this chapter, such as REF"},
+    "--level": {"help": "show the requirements of this level"},
+    "--fingerprint": {"help": "write the client's behaviour where the specification is silent (JSON)"},
+    "--jobs": {"help": "clients to run at once", "default_text": "32, of which few are busy"},
+    "--max-time": {"default_text": "600"},
+    "--transport": {"choices": ("tcp", "websocket"), "default_text": "the profile's, or tcp"},
+}
+_NOT_OF_CLIENTS: Final = ("--own-cases", "--examples", "--seed", "--shuffle", "--failures", "--transcript", "--costs")
+_OWN: Final = {"the client": (CLIENT_PROFILE, TRANSPORT), "what is judged": (SITUATION,)}
+
+
+def _groups() -> dict[str, list[Option]]:
+    """Return the options in the groups of the help: those of `cbspec verify` that apply, and the command's own."""
+    titles = ("the client", "what is judged", "the verdict", "the run", "reports")
+    found = {title: [*_OWN.get(title, ()), *GROUPS.get(title, ())] for title in titles}
+    found["reports"].append(JUNIT)
+    return {
+        title: [replace(row, **_OTHER_HELP.get(row.name, {})) for row in rows if row.name not in _NOT_OF_CLIENTS]
+        for title, rows in found.items()
+    }
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec verify-client`."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     listed = "\n".join(f"  {{{name}}}".ljust(16) + about for name, about in PLACEHOLDERS.items())
     parser.epilog = (
-        f"The command may contain\n{listed}\n\nThe same values are in the environment: CBSPEC_HOST, CBSPEC_PORT, "
+        f"the command may contain\n{listed}\n\nThe same values are in the environment: CBSPEC_HOST, CBSPEC_PORT, "
         "CBSPEC_CA,\nCBSPEC_TOKEN, CBSPEC_TENANT, CBSPEC_TRANSPORT, CBSPEC_SITUATION."
     )
-    add = parser.add_argument_group("the client").add_argument
-    add("--client-profile", metavar="FILE", help="profile of the client: command, time-outs, files (TOML)")
-    add("--transport", choices=("tcp", "websocket"), help="transport of the client (default: the profile's, or tcp)")
-    add = parser.add_argument_group("the situations").add_argument
-    add("--list", action="store_true", help="list the situations, and exit")
-    add("--situation", action="append", default=[], metavar="NAME", help="run this situation alone (repeatable)")
-    add("--effort", choices=("quick", "default"), default=DEFAULT.name, help="amount of situations (default: default)")
-    add("--jobs", metavar="N", help="clients to run at once (default: 32, of which few are busy)")
-    add("--max-time", metavar="SECONDS", help="end the run after this time, with a report (default: 600)")
-    add = parser.add_argument_group("the verdict").add_argument
-    add("--only", action="append", default=[], metavar="ID", help="show this requirement alone (repeatable)")
-    add("--fail-on", choices=("must", "should"), help="lowest level that fails the run (default: must)")
-    add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
-    add("--catalogue", metavar="REVISION", help=f"judge by this revision of the catalogue (default: {CATALOGUE})")
-    add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
-    add = parser.add_argument_group("reports").add_argument
-    add("--exchanges", metavar="N", help="exchanges to show for each requirement (default: 1)")
-    add("--results", metavar="FILE", help="write the run as it happens, for cbspec report (JSON Lines)")
-    add_report_options(add)
-    add("--junit-xml", dest="junit", metavar="FILE", help="the same as --junit")
-    add("--fingerprint", metavar="FILE", help="write the client's behaviour where the specification is silent (JSON)")
-    add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
+    for title, rows in _groups().items():
+        group = parser.add_argument_group(title)
+        add_options(group, rows)
+        if title == "what is judged":
+            group.add_argument("--list", action="store_true", help="list the situations, and exit")
+    add_verbosity(parser)
     parser.add_argument("client", nargs="*", metavar="-- COMMAND", help="the client's command, with placeholders")
 
 
@@ -66,15 +71,6 @@ def run(args: argparse.Namespace) -> int:
             "verify-client: give the client's command after --, for example: "
             "cbspec verify-client -- ./my-client --relay {host}:{port} --ca {ca} --token {token}"
         )
-    options = ["--client", shlex.join(words)] if words else []
-    for name, value in vars(args).items():
-        if name in _OWN or value in (None, [], False):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        options += [option] if name in _FLAGS else [f"{option}={each}" for each in _values(value)]
-    code = pytest.main([*PYTEST_OPTIONS, str(Path(SUITE, "client")), *options])
-    return ExitCode.INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code)
-
-
-def _values(value: object) -> list[str]:
-    return [str(each) for each in value] if isinstance(value, list) else [str(value)]
+    args.client = shlex.join(words) or None
+    rows = [CLIENT, *(row for rows in _groups().values() for row in rows)]
+    return run_pytest(str(Path(SUITE, "client")), rows, args)

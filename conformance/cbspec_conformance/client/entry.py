@@ -8,10 +8,11 @@ from typing import Final
 
 import pytest
 
+from cbspec.catalogue.requirements import JudgedRole
 from cbspec.tls_contexts import why_no_tls_1_3
 from cbspec_conformance import SUITE
 from cbspec_conformance.client.options import add_client_options, judges_client, read_client_options
-from cbspec_conformance.runner.options import read_options
+from cbspec_conformance.runner.options import Verbosity, read_options
 
 _OWN: Final = SUITE / "client"
 _LINK: Final = SUITE.parent / "client"
@@ -31,12 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if reason := why_no_tls_1_3():
         raise pytest.UsageError(reason)
     config.addinivalue_line("filterwarnings", "default")
-    config.option.tbstyle, config.option.reportchars = "no", "N"
-    if not config.option.collectonly and config.option.verbose == 0:
-        config.option.verbose = -1
+    Verbosity.take(config)
     if getattr(config.option, "numprocesses", None):
         raise pytest.UsageError("-n: situations run several at once anyway; --jobs sets their number")
-    options = read_client_options(config, read_options(config))
+    options = read_client_options(config, read_options(config, JudgedRole.CLIENT))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still writes its report
     from cbspec_conformance.client.plugin import NAME, ClientSuite  # takes half a second to import
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from cbspec.options import FILE, NAME, Option, ValueKind
 from cbspec_conformance.client.client_profile import (
     ClientProfile,
     ClientProfileError,
@@ -16,7 +18,7 @@ from cbspec_conformance.client.client_profile import (
     with_command,
 )
 from cbspec_conformance.client.situations import SITUATIONS, Situation, situations
-from cbspec_conformance.runner.options import Options
+from cbspec_conformance.runner.options import Options, register
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +33,16 @@ class ClientOptions:
     narrowed: bool
 
 
+CLIENT: Final = Option(
+    "--client", "client to judge: its command line, with placeholders such as {host} {port}", ValueKind("COMMAND")
+)
+CLIENT_PROFILE: Final = Option("--client-profile", "profile of the client: command, time-outs, files (TOML)", FILE)
+SITUATION: Final = Option("--situation", "run this situation alone", NAME, repeatable=True)
+
+
 def add_client_options(parser: pytest.Parser) -> None:
     """Register the options with pytest."""
-    add = parser.getgroup("cbspec client", "CloudBridge client conformance").addoption
-    add(
-        "--client", metavar="COMMAND", help="client to judge: its command line, with placeholders such as {host} {port}"
-    )
-    add("--client-profile", metavar="FILE", help="profile of the client (TOML)")
-    add("--situation", action="append", default=[], metavar="NAME", help="run this situation alone (repeatable)")
+    register(parser, "cbspec client", (CLIENT, CLIENT_PROFILE, SITUATION))
 
 
 def judges_client(config: pytest.Config) -> bool:
@@ -56,7 +60,7 @@ def read_client_options(config: pytest.Config, common: Options) -> ClientOptions
         raise pytest.UsageError(str(error)) from None
     for option, value, instead in (
         ("--target", common.target, "names a relay: give it or --client"),
-        ("--target-profile", common.profile_file, "is the profile of a relay: --client-profile is that of a client"),
+        ("--profile", common.profile_file, "is the profile of a relay: --client-profile is that of a client"),
         ("--failures", common.failures, "is for relays: --results FILE records what a client did"),
     ):
         if value is not None:

@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
-from functools import partial
-from importlib import metadata
 from typing import Final
 
 import pytest
@@ -31,16 +29,19 @@ from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Out
 from cbspec_conformance.judging.verdicts import judge_run as verdicts_of
 from cbspec_conformance.reporting.github import annotate_failure
 from cbspec_conformance.reporting.pinning import pinned
-from cbspec_conformance.reporting.report import RunResult, counts, write_report
+from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.stream import line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
-from cbspec_conformance.runner.outcomes import EXIT_CODES, LEGEND, attach, kit_errors_of, status_of
+from cbspec_conformance.runner.display import RunDisplay
+from cbspec_conformance.runner.options import Verbosity
+from cbspec_conformance.runner.outcomes import EXIT_CODES, attach, findings_of, kit_errors_of, outcome_of, status_of
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.streaming import stream_for
 
 NAME: Final = "cbspec-clients"
 """The name under which the plugin is registered."""
 
+_PER_SITUATION: Final = 0.5  # seconds, measured with a client that starts in 0.3 s on two processors
 _UNSEEN: Final = "no situation of this run showed it"
 
 
@@ -70,6 +71,8 @@ class ClientSuite:
         self._interrupted = False
         self._kit_errors: list[str] = []
         self._ends_early = False
+        self._display = RunDisplay(None, Verbosity.QUIET)
+        self._stopped = False  # after the first failure, with --fail-fast
         self._error: BaseException | None = None
 
     @property
@@ -85,13 +88,18 @@ class ClientSuite:
             return
         names = {situation.name for item in session.items if (situation := _situation(item)) is not None}
         self._run.situations = [row for row in self.chosen if row.name in names]
-        reporter = self._reporter
-        if reporter is not None:
-            reporter.write_line(f"cbspec {metadata.version('cbspec')}, {self._options.common.catalogue}")
-            count = len(names)
-            reporter.write_line(f"{count} situations{' of a quick run' if self._options.quick else ''}; {LEGEND}")
+        quick = " of a quick run" if self._options.quick else ""
+        cases = [row.requirement for row in self._run.situations]
+        head = f"Judging {shlex.join(self._options.profile.command)}\n{len(names)} situations{quick}"
+        self._display.begin(head, cases, _PER_SITUATION * len(cases), self._options.common.catalogue)
         self._thread = threading.Thread(target=self._work, name="situations", daemon=True)
         self._thread.start()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Prepare the display."""
+        if not session.config.option.collectonly:
+            self._display = RunDisplay.of(self._config)
 
     def _work(self) -> None:
         async def all_of_them() -> None:
@@ -133,8 +141,8 @@ class ClientSuite:
             if self._run.not_started:
                 self._ends_early = True
                 reason = f"the client can't be started: {self._run.not_started}"
-                if self._reporter is not None:
-                    annotate_failure(reason, self._reporter.write_line)
+                if self._display.terminal is not None:
+                    annotate_failure(reason, self._display.terminal.write_line)
                 pytest.exit(reason, returncode=ExitCode.WRONG_USE)
             if self._error is not None:
                 raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
@@ -170,11 +178,29 @@ class ClientSuite:
             self._findings += of_interest(findings, situation.requirement, self._options.common.only)
             attach(report, findings, situation.requirement, self._options.common.baseline)
             self._kit_errors += kit_errors_of(report)
+            report.user_properties = list(item.user_properties)
+            self._show(report, situation)
         report.user_properties = list(item.user_properties)
         return report  # type: ignore[return-value] # the report goes back to pluggy
 
+    def _show(self, report: pytest.TestReport, situation: Situation) -> None:
+        """Show a situation that has ended, and the requirements that failed in it."""
+        findings = findings_of(report)
+        shown = next((finding.exchange for finding in findings if finding.exchange), "")
+        self._display.ended(situation.name, situation.requirement, outcome_of(report) or Outcome.INCONCLUSIVE, shown)
+        baseline = self._options.common.baseline
+        for finding in findings:
+            if finding.outcome is Outcome.FAILED and baseline.known(finding.requirement) is None:
+                self._display.failed(finding)
+                self._stopped = self._stopped or self._options.common.fail_fast
+
     @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+    def pytest_runtest_protocol(self) -> bool | None:
+        """Skip the situations after the first failure, with --fail-fast."""
+        return True if self._stopped else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
         """Name the outcomes that pytest does not know."""
         return status_of(report)
 
@@ -186,12 +212,15 @@ class ClientSuite:
             self._thread.join()
         yield
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        self._display.end()
         if self._ends_early:
             return
         if exitstatus in EXIT_CODES:
             session.exitstatus = EXIT_CODES[pytest.ExitCode(exitstatus)]
         elif self._thread is not None:
             session.exitstatus = self._result().exit_code
+        if self._display.quiet and self._display.terminal is not None:
+            self.pytest_terminal_summary(self._display.terminal)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the report and the files, even after an interruption."""
@@ -200,21 +229,12 @@ class ClientSuite:
         if self._thread is None or self._ends_early:
             return
         result = self._result()
-        write_report(result, terminalreporter.write_line, brief=bool(self._run.habits.fault))
+        self._display.report(result, short=bool(self._run.habits.fault))
         verdicts = verdicts_of(self._rows, self._all_findings(), ())
-        narrowed = self._options.narrowed
-        write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, narrowed=narrowed)
+        how = {"narrowed": self._options.narrowed, "quiet": self._display.quiet}
+        write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, **how)
         for text in self._end_stream(result):
             terminalreporter.write_line(text, red=True)
-        colour = {"green" if result.green else "red": True}
-        vars(terminalreporter)["summary_stats"] = partial(
-            terminalreporter.write_line, counts(result), bold=True, **colour
-        )
-
-    @property
-    def _reporter(self) -> pytest.TerminalReporter | None:
-        plugin = self._config.pluginmanager.get_plugin("terminalreporter")
-        return plugin if isinstance(plugin, pytest.TerminalReporter) else None
 
     # ------------------------------------------------------------------ the result
 

@@ -46,6 +46,12 @@ def render_connection(transcript: Transcript, number: int, last: Message | None 
     return _text_of(records, records[at:])
 
 
+def chronicle(transcript: Transcript, number: int) -> str:
+    """Return one connection as text, in the order of events."""
+    records = [r for r in transcript.records if r.connection == number and isinstance(r, WireRecord)]
+    return "\n".join(_folded(without_bytes(records), ""))
+
+
 def change_of(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
     """Return the description of the decisive request: its intended mistake, or its place in a series."""
     request = decisive(transcript, exchanges)

@@ -10,7 +10,8 @@ from pathlib import Path
 from cbspec.catalogue.requirements import find
 from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
-from cbspec.profile.profile import Endpoint, Profile, load, resolve
+from cbspec.options import RELAY, add_options, relay_profile
+from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure
 from cbspec_conformance.probe.tcp import Unreachable
@@ -23,18 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="failure file, or folder of failure files")
     add("--export", type=Path, metavar="SCRIPT", help="write a stand-alone Python script that shows the failure")
-    add("--target", metavar="HOST:PORT", help="relay (default: the profile's address)")
-    add("--target-profile", type=Path, metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
+    add_options(parser.add_argument_group("the relay"), (row for row in RELAY if row.name != "address"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay failures; return the exit code."""
     failures = dict(_failures(args.files))
-    profile = _profile(args.target, args.target_profile)
+    profile = relay_profile(args.target, args.profile, args.ca, args.token_file)
     if args.export is not None:
         _check_export(args.export, len(failures))
-    named = (("target", args.target), ("target-profile", args.target_profile))
-    options = [f"--{name}={value}" for name, value in named if value]
+    options = [word for row in RELAY if row is not RELAY[0] for word in row.words(getattr(args, row.dest))]
     try:
         outcomes = replay(list(failures.values()), profile, options)
     except Unreachable as error:
@@ -93,11 +92,3 @@ def _failures(paths: Sequence[Path]) -> Iterator[tuple[Path, Failure]]:
                 yield file, load_failure(file)
             except FailureFileError as error:
                 raise CommandError(str(error)) from None
-
-
-def _profile(target: str | None, file: Path | None) -> Profile:
-    try:
-        address = Endpoint.parse(target) if target else None
-    except ValueError as error:
-        raise CommandError(f"--target: {error}") from None
-    return resolve(load(file) if file else None, address)

@@ -1,4 +1,4 @@
-"""The report on the terminal: a line for each broken requirement, then the details, then the counts by chapter."""
+"""The report on the terminal: the counts by chapter, a line for each broken requirement, then the details."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
 from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
@@ -28,7 +29,7 @@ from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.subject import JudgedSubject
 
 WIDTH = 80
-_COLUMNS = {
+COLUMNS = {
     Outcome.PASSED: "passed",
     Outcome.FAILED: "failed",
     Outcome.WARNED: "warned",
@@ -38,11 +39,13 @@ _COLUMNS = {
     Outcome.KNOWN: "known",
     Outcome.FOLLOW_UP: "follows",
 }
-_COLOURS: dict[Outcome, dict[str, bool]] = {
+"""The short names of the outcomes."""
+COLOURS: Final[Mapping[Outcome, dict[str, bool]]] = {
     Outcome.FAILED: {"red": True, "bold": True},
     Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
     Outcome.WARNED: {"yellow": True},
 }
+"""The colours of lines about outcomes that need attention."""
 _IF_ANY = (Outcome.KNOWN, Outcome.FOLLOW_UP)
 _MOST_OBSERVED = 12  # observations that are listed
 _MOST_IDS = 4  # requirements that are named with a reason
@@ -128,6 +131,8 @@ class RunResult:
 
 def write_report(run: RunResult, line: Write, *, brief: bool = False) -> None:
     """Write the report with `line(text, **markup)`, one call for each line; a `brief` one says what failed and why."""
+    if not brief:
+        _table(run, line)
     _broken(run, line)
     if brief:
         _conclusion(run, line)
@@ -139,8 +144,6 @@ def write_report(run: RunResult, line: Write, *, brief: bool = False) -> None:
     _known(run, line)
     _observations(run, line)
     _kit_errors(run, line)
-    if not _of(run, Outcome.FAILED):  # the list of failures is more to the point
-        _table(run, line)
     _conclusion(run, line)
 
 
@@ -150,6 +153,15 @@ def counts(run: RunResult) -> str:
     named = [Outcome.PASSED, Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED]
     named += [Outcome.KNOWN] if found[Outcome.KNOWN] else []
     return ", ".join(f"{found[outcome]} {outcome}" for outcome in named)
+
+
+def one_line(run: RunResult) -> str:
+    """Return the result of a run on one line."""
+    found = Counter(verdict.outcome for verdict in run.verdicts)
+    told = [f"{found[outcome]} {outcome}" for outcome in COLUMNS if found[outcome] and outcome is not Outcome.OBSERVED]
+    broken = [verdict.requirement.id for verdict in _of(run, Outcome.FAILED)]
+    why = f" ({_ids(broken)})" if broken else ""
+    return f"{run.subject.address} {'passed' if run.green else 'did not pass'}: {', '.join(told)}{why}"
 
 
 def _of(run: RunResult, outcome: Outcome) -> list[Verdict]:
@@ -169,7 +181,7 @@ def _broken(run: RunResult, line: Write) -> None:
         for number, row in enumerate(_rows([head, *rows]) if rows else ()):
             if number == 0:
                 line("")
-            line(row, **({"bold": True} if number == 0 else _COLOURS[outcome]))
+            line(row, **({"bold": True} if number == 0 else COLOURS[outcome]))
     verdicts = [verdict for outcome, _ in levels for verdict in _of(run, outcome)]
     if verdicts:
         line("")
@@ -191,7 +203,7 @@ def _rows(columns: Sequence[tuple[str, str, str]]) -> list[str]:
 
 def _columns(id_: str, finding: Finding) -> tuple[str, str, str]:
     change = f" [{finding.change}]" if finding.change else ""
-    return id_, _brief(finding.expected), _brief(finding.seen) + change
+    return id_, terse(finding.expected), terse(finding.seen) + change
 
 
 _WORDS = (
@@ -202,8 +214,8 @@ _WORDS = (
 )
 
 
-def _brief(sentence: str) -> str:
-    """Return a sentence without the words that a table can spare."""
+def terse(sentence: str) -> str:
+    """Return a sentence without the words that a line can spare."""
     for words, instead in _WORDS:
         sentence = re.sub(words, instead, sentence)
     return sentence
@@ -227,7 +239,7 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
         if number or exchanges > 1 or _is_cut(row.id, finding):
             _wrapped(told if exchanges > 1 else shortened(told, _MOST_TOLD), "  ", line, more="    ")
         for text in _excerpt(finding.exchange, None if exchanges > 1 else _MOST_LINES[row.role]):
-            line(shortened(f"  {text}", WIDTH))
+            line(shortened(f"  {text}", WIDTH), **({"bold": True} if text.startswith(">") else {"light": True}))
     if (left := len(found) - exchanges) > 0:
         shown = {finding.change for finding in found[:exchanges]}
         others = dict.fromkeys(f"[{each.change}]" for each in verdict.findings if each.change not in {*shown, ""})
@@ -239,7 +251,7 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
 def _is_cut(id_: str, finding: Finding) -> bool:
     """Whether a line of the table may lack a part of what was expected or seen."""
     shown = _rows([_columns(id_, finding)])[0]
-    return _brief(finding.expected) not in shown or _brief(finding.seen) not in shown
+    return terse(finding.expected) not in shown or terse(finding.seen) not in shown
 
 
 def _excerpt(exchange: str, most: int | None) -> list[str]:
@@ -261,12 +273,12 @@ _USUAL = re.compile(rf"{BEFORE} #\d+ hello(, auth(, tunnel_info)?)?")
 # ------------------------------------------------------------------ reasons and remarks
 
 
-def _section(title: str, texts: Sequence[str], line: Write) -> None:
+def _section(title: str, texts: Sequence[str], line: Write, *, light: bool = True) -> None:
     if texts:
         line("")
         line(title, bold=True)
         for text in texts:
-            _wrapped(text, "  ", line, more="    ")
+            _wrapped(text, "  ", line, more="    ", light=light)
 
 
 def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
@@ -279,7 +291,7 @@ def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
     if outcome is Outcome.INCONCLUSIVE and len(texts) > _MOST_REASONS:
         left = sum(len(ids) for ids in sorted(by_reason.values(), key=len)[: len(texts) - _MOST_REASONS])
         texts = [*texts[:_MOST_REASONS], f"{left} more requirements for other reasons: see --results FILE"]
-    _section(title, texts, line)
+    _section(title, texts, line, light=outcome is not Outcome.INCONCLUSIVE)
 
 
 def _ids(ids: Sequence[str]) -> str:
@@ -328,22 +340,22 @@ def _kit_errors(run: RunResult, line: Write) -> None:
 
 def _table(run: RunResult, line: Write) -> None:
     """Write the counts by chapter."""
-    columns = [column for column in _COLUMNS if column not in _IF_ANY or _of(run, column)]
-    first = WIDTH - sum(len(_COLUMNS[column]) + 1 for column in columns)
+    columns = [column for column in COLUMNS if column not in _IF_ANY or _of(run, column)]
+    first = WIDTH - sum(len(COLUMNS[column]) + 1 for column in columns)
     by_chapter = {
         chapter: Counter(verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter)
         for chapter in CHAPTERS
     }
     shown = {chapter: found for chapter, found in by_chapter.items() if found.keys() - {None}}
-    line("")
-    line(f"{'Requirements by chapter':<{first}}" + "".join(f" {_COLUMNS[each]}" for each in columns), bold=True)
-    for chapter, found in shown.items():
-        markup = next((colour for outcome, colour in _COLOURS.items() if found[outcome]), {})
-        line(
-            f"  {f'{run.subject.prefix}-{chapter}  {CHAPTERS[chapter]}'[: first - 2]:<{first - 2}}"
-            + _cells(found, columns),
-            **markup,
-        )
+    line(f"{'Requirements by chapter':<{first}}" + "".join(f" {COLUMNS[each]}" for each in columns), bold=True)
+    rows = {f"{run.subject.prefix}-{chapter}  {CHAPTERS[chapter]}": found for chapter, found in shown.items()}
+    if _of(run, Outcome.FAILED):  # the others on one line, since those with failures are the point
+        clean = [name for name, found in rows.items() if not any(found[outcome] for outcome in COLOURS)]
+        rest = sum((rows.pop(name) for name in clean), Counter[Outcome | None]())
+        rows |= {f"{len(clean)} other chapters": rest} if clean else {}
+    for name, found in rows.items():
+        markup = next((colour for outcome, colour in COLOURS.items() if found[outcome]), {})
+        line(f"  {name[: first - 2]:<{first - 2}}" + _cells(found, columns), **markup)
     totals = Counter(verdict.outcome for verdict in run.verdicts)
     line(f"  {'all':<{first - 2}}" + _cells(totals, columns), bold=True)
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
@@ -356,7 +368,7 @@ def _table(run: RunResult, line: Write) -> None:
 
 
 def _cells(found: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
-    return "".join(f"{found[column] or '·':>{len(_COLUMNS[column]) + 1}}" for column in columns)
+    return "".join(f"{found[column] or '·':>{len(COLUMNS[column]) + 1}}" for column in columns)
 
 
 def _conclusion(run: RunResult, line: Write) -> None:
@@ -382,7 +394,8 @@ def _conclusion(run: RunResult, line: Write) -> None:
         again = run.command
         if run.subject.role is JudgedRole.RELAY:
             line("One alone, with more exchanges:")
-            again += f" --only {broken[0].requirement.id} --exchanges 3"
+            words, dashes, started = again.partition(" -- ")
+            again = f"{words} --only {broken[0].requirement.id} --exchanges 3{dashes}{started}"
         else:
             line("One situation alone:")
             case = next((each.case for each in broken[0].findings if each.outcome is broken[0].outcome), "")

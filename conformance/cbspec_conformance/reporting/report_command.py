@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
-from cbspec_conformance.reporting.formats import FORMATS, add_report_options, write_reports
+from cbspec.options import add_options
+from cbspec_conformance.reporting.formats import FORMATS, REPORTS, write_reports
 from cbspec_conformance.reporting.report import counts, write_report
 from cbspec_conformance.reporting.stream import RecordedRun
 
@@ -17,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "results", type=Path, metavar="RESULTS", help="file from cbspec verify or verify-client --results"
     )
-    add_report_options(parser.add_argument)
+    add_options(parser, REPORTS)
     parser.epilog = (
         "Without an option, the report is printed as at the end of the run. The exit code is not the verdict's."
     )
@@ -25,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the reports, or print that of the terminal."""
-    wanted = {each.name: Path(path) for each in FORMATS if (path := getattr(args, each.name)) is not None}
-    against = Path(args.against) if args.against is not None else None
+    wanted = {each.name: path for each in FORMATS if (path := getattr(args, each.name)) is not None}
+    against: Path | None = args.against
     if not wanted:
         result = RecordedRun.load(args.results, against).result
         write_report(result, lambda text, **markup: print(text))

@@ -14,7 +14,7 @@ import pytest
 from cbspec.tls_contexts import why_no_tls_1_3
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.runner.marks import MARKERS
-from cbspec_conformance.runner.options import add_options, read_options, read_profile
+from cbspec_conformance.runner.options import Verbosity, add_options, read_options, read_profile
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,22 +34,32 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     config.addinivalue_line("filterwarnings", "default")
-    config.option.tbstyle, config.option.reportchars = "no", "N"
-    if not config.option.collectonly and config.option.verbose == 0:
-        config.option.verbose = -1  # a letter a case on few lines: the report names the requirements
+    Verbosity.take(config)
+    if config.getoption("--fail-fast") and getattr(config.option, "numprocesses", None):
+        config.option.maxfail = 1  # xdist's workers end by it
     options = read_options(config)
     briefing = getattr(config, "workerinput", {}).get("cbspec")
     profile = None if briefing else read_profile(options)
     runs = not (briefing or config.option.collectonly or config.option.help)
-    simulator = None
+    simulator = started = None
     if runs and (reason := why_no_tls_1_3()):
         raise pytest.UsageError(reason)
     if runs:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still writes its report
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
     if runs and profile is None:
-        stack = ExitStack()
-        config.add_cleanup(stack.close)
         simulator = stack.enter_context(embedded_simulator())
+    if runs and profile is not None and options.relay_command:
+        from cbspec_conformance.runner.started import CannotStartRelay, started_relay  # imports the probe
+
+        try:
+            started = stack.enter_context(
+                started_relay(options.relay_command, profile, options.wait, options.relay_log)
+            )
+        except CannotStartRelay as error:
+            raise pytest.UsageError(str(error)) from None
+        simulator = started.ready
     from cbspec_conformance.runner.plugin import Suite  # after the simulator was started
 
-    config.pluginmanager.register(Suite(config, options, profile, simulator, briefing))
+    config.pluginmanager.register(Suite(config, options, profile, simulator, briefing, started))

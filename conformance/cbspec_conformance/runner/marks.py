@@ -7,6 +7,8 @@ import pytest
 from cbspec.catalogue.requirements import find
 from cbspec.profile.target import Feature
 
+_PLACES = {"first": -1, "last": 1, "final": 2}  # the parts of a run, by mark
+
 
 def requirement(identifier: str, *also: str) -> pytest.MarkDecorator:
     """Mark a case with the requirement that it exercises.
@@ -68,3 +70,13 @@ MARKERS = (
     "final: the case runs at the very end",
 )
 """The marks in the form of pytest's `markers` setting."""
+
+
+def stage_of(item: pytest.Item) -> int:
+    """Return the stage of the run to which a case belongs: it begins after all cases of the stage before."""
+    return int(part_of(item) > 0)  # whatever is compared at the very end is reserved, so its case comes last anyway
+
+
+def part_of(item: pytest.Item) -> int:
+    """Return the part of the run to which a case belongs; the cases of a part come after those of the one before."""
+    return next((place for name, place in _PLACES.items() if item.get_closest_marker(name)), 0)

@@ -5,28 +5,131 @@ from __future__ import annotations
 import os
 import secrets
 import shlex
+import socket
 from argparse import ArgumentTypeError
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from cbspec.catalogue.requirements import CATALOGUE, UnknownRequirement, find
+from cbspec.catalogue.requirements import CATALOGUE, JudgedRole, Level, UnknownRequirement, find
 from cbspec.catalogue.revisions import PRESENT, CatalogueRevision, UnknownRevision, revision
-from cbspec.keylog import HELP, KeyLogUnusable, use_key_log
+from cbspec.errors import CommandError
+from cbspec.keylog import KeyLogUnusable, use_key_log
+from cbspec.options import (
+    CA,
+    COUNT,
+    FAIL_ON,
+    FILE,
+    FOLDER,
+    ID,
+    KEY_LOG,
+    RELAY,
+    SECONDS,
+    TRANSPORT,
+    WAIT,
+    ChosenCA,
+    Option,
+    ValueKind,
+    with_trust,
+)
 from cbspec.profile.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.profile.target import Transport
 from cbspec.redact import redact
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_baseline
-from cbspec_conformance.reporting.formats import AGAINST, FORMATS, add_report_options
+from cbspec_conformance.reporting.formats import AGAINST, FORMATS, REPORTS
 
-_LONGEST = 600.0  # seconds: a relay that is slow or leaks capacity must not hold a pipeline for an hour
-_BOUND = f"end the run after this time, with a report (default: {_LONGEST:.0f}, or longer for more examples)"
+_LONGEST: Final = 600.0  # seconds: a relay that is slow or leaks capacity must not hold a pipeline for an hour
+_WHOLE: Final = ValueKind("N", lambda text: _seed(text))
+
+PLACEHOLDERS: Final[Mapping[str, str]] = {
+    "host": "the address to listen on",
+    "port": "the port to listen on: that of HOST:PORT, or a free one",
+    "cert": "a certificate of the development CA for that address (PEM)",
+    "key": "the certificate's private key (PEM)",
+    "secret": "the development secret, which signs the tokens (HS256)",
+}
+"""What the relay's command may contain in braces."""
+
+RELAY_COMMAND: Final = Option(
+    "--relay-command", "start the relay by this command line, as -- does", ValueKind("COMMAND")
+)
+RELAY_LOG: Final = Option("--relay-log", "write the output of the relay that -- COMMAND starts", FILE)
+
+GROUPS: Final[Mapping[str, tuple[Option, ...]]] = {
+    "the relay": (*RELAY, TRANSPORT, WAIT, RELAY_COMMAND, RELAY_LOG),
+    "what is judged": (
+        Option("--only", "judge this requirement alone", ID, repeatable=True),
+        Option("--chapter", "judge the requirements of this chapter, such as TUN", ID, repeatable=True),
+        Option("--level", "judge the requirements of this level", choices=[*map(str.lower, Level)], repeatable=True),
+        Option(
+            "--own-cases",
+            "skip the cases of other requirements, which may break a selected one, too: faster, but no pass is shown",
+        ),
+    ),
+    "the verdict": (
+        FAIL_ON,
+        Option("--require-all", "fail the run if a MUST was not exercised"),
+        Option("--catalogue", "judge by this revision of the catalogue", ValueKind("REVISION"), default_text=CATALOGUE),
+        Option("--baseline", "known failures, which do not fail the run (TOML)", FILE),
+        Option("--write-baseline", "write the failures of this run as a baseline (TOML)", FILE),
+    ),
+    "the run": (
+        Option(
+            "--max-time",
+            "end the run after this time, with a report",
+            SECONDS,
+            default_text=f"{_LONGEST:.0f}, or longer for more examples",
+        ),
+        Option("--fail-fast", "end the run after the first failed requirement, with a report", short=("-x",)),
+        Option("--effort", "amount of property testing", choices=tuple(EFFORTS), default=DEFAULT.name),
+        Option("--examples", "examples of each property", COUNT, default_text="set by --effort"),
+        Option("--seed", "seed of the properties, or random for another one", _WHOLE, default=0),
+        Option(
+            "--shuffle",
+            "run the cases in a random order; the report shows the seed, which repeats it",
+            _WHOLE,
+            default_text="a fixed order",
+            without="random",
+        ),
+        Option("--jobs", "cases to run at once", COUNT, default_text="by the relay's distance and limits"),
+    ),
+    "reports": (
+        Option("--results", "write the run as it happens, for cbspec report and judge (JSON Lines)", FILE),
+        *REPORTS,
+        KEY_LOG,
+        Option("--failures", "write each failure to a file in this folder, for cbspec replay", FOLDER),
+        Option("--fingerprint", "write the relay's behaviour where the specification is silent (JSON)", FILE),
+        Option("--exchanges", "exchanges to show for each requirement", COUNT, default=1),
+        Option("--costs", "show the N most expensive cases: round trips and seconds", COUNT, default=0),
+    ),
+}
+"""The options of a run, in the groups of `cbspec verify --help`. `read_options` reads each."""
 
 
-_DEFAULTS: Final[dict[str, object]] = {}  # of the options, by name
+class Verbosity(IntEnum):
+    """How much a run prints: the number of -v, less that of -q."""
+
+    QUIET = -1
+    USUAL = 0
+    EXCHANGES = 1
+    WHOLE_EXCHANGES = 2
+
+    @classmethod
+    def take(cls, config: pytest.Config) -> Verbosity:
+        """Return what the options say, and tell pytest to leave the display to this module."""
+        option = config.option
+        if not hasattr(option, "cbspec_verbosity"):  # xdist's workers receive it
+            option.cbspec_verbosity = max(min(option.verbose, cls.WHOLE_EXCHANGES), cls.QUIET)
+            option.tbstyle, option.reportchars = "no", "N"
+            if not option.collectonly:
+                option.verbose = -1
+        return cls(option.cbspec_verbosity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +142,16 @@ class Options:
 
     target: Endpoint | None
     profile_file: Path | None
+    ca: ChosenCA | None
+    token_file: Path | None
     transport: Transport | None
     only: tuple[str, ...]
     own_cases: bool
     wait: float
+    relay_command: str
+    relay_log: Path | None
     max_time: float
+    fail_fast: bool
     fail_on_should: bool
     require_all: bool
     plan: EffortPlan
@@ -64,71 +172,55 @@ class Options:
 
 def add_options(parser: pytest.Parser) -> None:
     """Register the options with pytest."""
-    group = parser.getgroup("cbspec", "CloudBridge Relay conformance")
-
-    def add(name: str, **settings: Any) -> None:  # noqa: ANN401 - argparse's own settings
-        _DEFAULTS[name] = settings.get("default", False if settings.get("action") == "store_true" else None)
-        group.addoption(name, **settings)
-
-    add("--target", metavar="HOST:PORT", help="relay to judge (default: an embedded simulator)")
-    add("--target-profile", metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
-    add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
-    add("--only", action="append", default=[], metavar="ID", help="judge this requirement alone (repeatable)")
-    own = "with --only, skip the cases of other requirements that may break it: faster, but no pass is shown"
-    add("--own-cases", action="store_true", help=own)
-    add("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to start (default: 0)")
-    add("--max-time", type=_seconds, metavar="SECONDS", help=_BOUND)
-    add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails the run (default: must)")
-    add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
-    add("--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="amount of property testing (default: default)")
-    add("--examples", type=_count, metavar="N", help="examples of each property (default: set by --effort)")
-    add("--seed", type=_seed, default=0, metavar="N|random", help="random seed of the properties (default: 0)")
-    shuffled = "run the cases in a random order; the report shows the seed, which repeats it (default: a fixed order)"
-    add("--shuffle", type=_seed, nargs="?", const="random", metavar="SEED", help=shuffled)
-    add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
-    add("--exchanges", type=_count, default=1, metavar="N", help="exchanges to show for each requirement (default: 1)")
-    add(
-        "--jobs",
-        type=_count,
-        metavar="N",
-        help="cases to run at once (default: by the relay's distance and limits)",
-    )
-    add("--costs", type=_count, default=0, metavar="N", help="show the N most expensive cases: round trips and seconds")
-    add("--results", metavar="FILE", help="write the run as it happens, for cbspec report and judge (JSON Lines)")
-    add_report_options(add)
-    add("--catalogue", metavar="REVISION", help=f"judge by this revision of the catalogue (default: {CATALOGUE})")
-    add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
-    add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
-    add("--keylog", type=Path, metavar="FILE", help=HELP)
-    add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
+    register(parser, "cbspec", (row for rows in GROUPS.values() for row in rows))
 
 
-def read_options(config: pytest.Config) -> Options:
-    """Return the options. Raises pytest.UsageError if one is invalid."""
+def register(parser: pytest.Parser, group: str, rows: Iterable[Option]) -> None:
+    """Register rows of the table with pytest; values are texts and numbers there, which xdist can send to workers."""
+    add = parser.getgroup(group, "CloudBridge Relay conformance").addoption
+    for row in rows:
+        if row.name.startswith("-"):
+            settings = row.settings() | ({"type": partial(_plain, row.value)} if row.value else {})
+            add(row.in_pytest or row.name, **settings)
+
+
+def _plain(kind: ValueKind, text: str) -> str | int | float:
+    value = kind.read(text)
+    return value if isinstance(value, (int, float)) else text
+
+
+def read_options(config: pytest.Config, role: JudgedRole = JudgedRole.RELAY) -> Options:
+    """Return the options of a run that judges a relay or a client. Raises pytest.UsageError if one is invalid."""
+    key_log = config.getoption("--keylog")
     try:
-        use_key_log(config.getoption("--keylog"))
+        use_key_log(Path(key_log) if key_log else None)
     except KeyLogUnusable as error:
         raise pytest.UsageError(str(error)) from None
-    target = config.getoption("--target")
-    profile_file = config.getoption("--target-profile")
+    target, token_file = config.getoption("--target"), config.getoption("--token-file")
+    profile_file, ca = config.getoption("--target-profile"), config.getoption("--ca")
     catalogue = _catalogue(config.getoption("--catalogue"))
     effort = EFFORTS[config.getoption("--effort")]
     plan = EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
     return Options(
-        target=_endpoint(target) if target is not None else None,  # an empty address is an error
+        target=Endpoint.parse(target) if target else None,
         profile_file=Path(profile_file) if profile_file else None,
+        ca=CA.read(ca) if ca else None,
+        token_file=Path(token_file) if token_file else None,
         transport=config.getoption("--transport"),
-        only=tuple(_only(config.getoption("--only"), catalogue)),
+        only=_selected(config, catalogue, role),
         own_cases=config.getoption("--own-cases"),
         wait=config.getoption("--wait"),
+        relay_command=config.getoption("--relay-command") or "",
+        relay_log=_writable("--relay-log", config.getoption("--relay-log")),
         max_time=_longest(config.getoption("--max-time"), plan),
+        fail_fast=config.getoption("--fail-fast"),
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
         plan=plan,
         shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
         results=_writable("--results", config.getoption("--results")),
         reports=_reports(config),
-        against=_existing(AGAINST[0], config.getoption(AGAINST[0])),
+        against=_existing(AGAINST.name, config.getoption(AGAINST.name)),
         given=_given(config),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=folder("--failures", config.getoption("--failures")),
@@ -162,9 +254,15 @@ def _existing(option: str, file: str | None) -> Path | None:
 
 def _given(config: pytest.Config) -> dict[str, str]:
     """Return the options that differ from their defaults and influence the run."""
-    outputs = {"--results", "--fingerprint", "--failures", "--write-baseline", *(each.option for each in FORMATS)}
-    values = {name: config.getoption(name) for name in _DEFAULTS if name not in {*outputs, AGAINST[0]}}
-    return {name: _shown(value) for name, value in values.items() if value not in (None, [], _DEFAULTS[name])}
+    outputs = {row.name for row in (*REPORTS, KEY_LOG)} | {
+        "--results",
+        "--fingerprint",
+        "--failures",
+        "--write-baseline",
+    }
+    rows = [row for rows in GROUPS.values() for row in rows if row.name.startswith("-") and row.name not in outputs]
+    values = [(row, config.getoption(row.in_pytest or row.name)) for row in rows]
+    return {row.name: _shown(value) for row, value in values if value not in (None, [], False, row.default)}
 
 
 def _shown(value: object) -> str:
@@ -173,7 +271,12 @@ def _shown(value: object) -> str:
 
 def relay_options(options: Options) -> list[str]:
     """Return the options that name the relay, as a user can paste them."""
-    named = (("--target", options.target), ("--target-profile", options.profile_file))
+    named = (
+        ("--target", options.target),
+        ("--profile", options.profile_file),
+        ("--ca", options.ca),
+        ("--token-file", options.token_file),
+    )
     return [word for option, value in named if value is not None for word in (option, str(value))]
 
 
@@ -186,7 +289,7 @@ def command(options: Options) -> str:
     words += ["--examples", str(plan.examples)] if plan.examples != plan.effort.examples else []
     words += ["--seed", str(plan.seed)] if plan.seed else []
     words += [] if options.catalogue.is_present else ["--catalogue", options.catalogue.name]
-    return shlex.join(words)
+    return shlex.join(words) + (f" -- {options.relay_command}" if options.relay_command else "")
 
 
 def _longest(given: float | None, plan: EffortPlan) -> float:
@@ -207,20 +310,24 @@ def read_profile(options: Options) -> Profile | None:
     """
     try:
         profile = load(options.profile_file) if options.profile_file else None
-        if options.target is None and (profile is None or profile.target.address is None):
+        target = options.target
+        if options.relay_command and target is None and (profile is None or profile.target.address is None):
+            target = _free_endpoint()
+        if target is None and (profile is None or profile.target.address is None):
             if profile is not None:
                 raise pytest.UsageError(f"{profile.path}: give target.address there, or --target host:port")
+            if options.ca or options.token_file:
+                raise pytest.UsageError("--ca and --token-file need a relay: give its address, host:port")
             return None
-        return resolve(profile, options.target)
-    except ProfileError as error:
+        return resolve(with_trust(profile, options.ca, options.token_file), target)
+    except (ProfileError, CommandError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _endpoint(text: str) -> Endpoint:
-    try:
-        return Endpoint.parse(text)
-    except ValueError as error:
-        raise pytest.UsageError(f"--target: {error}") from None
+def _free_endpoint() -> Endpoint:
+    """Return a loopback address with a port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return Endpoint("127.0.0.1", server.getsockname()[1])
 
 
 def _writable(option: str, file: str | None) -> Path | None:
@@ -270,9 +377,33 @@ def _catalogue(name: str | None) -> CatalogueRevision:
         raise pytest.UsageError(f"--catalogue: {error}") from None
 
 
+def _selected(config: pytest.Config, catalogue: CatalogueRevision, role: JudgedRole) -> tuple[str, ...]:
+    """Return the ids that --only, --chapter and --level select together; none if all three are absent."""
+    only, chapters = _only(config.getoption("--only"), catalogue), _split(config.getoption("--chapter"))
+    levels, rows = config.getoption("--level"), catalogue.of(role)
+    known = dict.fromkeys(row.chapter for row in rows.values())
+    for chapter in chapters:
+        if chapter not in known:
+            raise pytest.UsageError(f"--chapter: there is no {chapter!r}; the chapters are {', '.join(known)}")
+    if not chapters and not levels:
+        return tuple(only)
+    found = [
+        id_
+        for id_ in only or [row.id for row in rows.values() if not row.untestable]
+        if (not chapters or rows[id_].chapter in chapters) and (not levels or rows[id_].level.lower() in levels)
+    ]
+    if not found:
+        raise pytest.UsageError("no requirement is selected by --only, --chapter and --level together")
+    return tuple(found)
+
+
+def _split(texts: list[str]) -> list[str]:
+    return [name.strip().upper() for text in texts for name in text.split(",")]
+
+
 def _only(wanted: list[str], catalogue: CatalogueRevision) -> list[str]:
     found = []
-    for name in (name.strip() for text in wanted for name in text.split(",")):
+    for name in _split(wanted):
         try:
             row = find(name)
         except UnknownRequirement as error:
@@ -287,25 +418,9 @@ def _only(wanted: list[str], catalogue: CatalogueRevision) -> list[str]:
     return found
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
-    return int(text)
-
-
 def _seed(text: str) -> int:
     if text == "random":
         return secrets.randbelow(2**32)
     if not text.isascii() or not text.isdigit():
         raise ArgumentTypeError(f"must be a whole number or random, not {text!r}")
     return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise ArgumentTypeError(f"must be a number of seconds, not {text!r}")
-    return value

@@ -21,7 +21,8 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.cost import Cost
-from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.record.render import chronicle
+from cbspec_conformance.record.transcript import Transcript, WireRecord
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.pinning import pinned
@@ -39,13 +40,13 @@ EXIT_CODES: Final = {
 # Attributes of a report, which carry data from a worker to the controller.
 _FINDINGS = "cbspec_findings"
 _LINES = "cbspec_lines"
+_EXCHANGES = "cbspec_exchanges"
 _KNOWN = "cbspec_known"  # marks a failure of the baseline
 
+_MOST_CONNECTIONS: Final = 8  # of which -v shows the exchanges
 _KIT_ERROR = "cbspec: error of the kit"
 _COST = "cbspec_cost"
-_LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
-LEGEND: Final = ". passed, F failed, " + ", ".join(f"{each} {of}" for of, each in _LETTERS.items())
-"""The line that explains the letters of pytest's progress."""
+_UNKNOWN_TO_PYTEST = (Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED, Outcome.OBSERVED)
 
 
 class TimeUp(BaseException):
@@ -73,7 +74,7 @@ def case_name(node: str) -> str:
 
 
 class Outcomes:
-    """Attaches findings, and on request the lines of the stream of results, to pytest's reports.
+    """Attaches findings, and on request the stream's lines and the text of the exchanges, to pytest's reports.
 
     Arguments: `baseline` holds the known failures, which pytest does not count as failures. The run judges the
     requirements in `only` (none: all) by the revision `catalogue`, and began at the time `began` of the clock (None: no
@@ -86,9 +87,12 @@ class Outcomes:
         only: Sequence[str] = (),
         began: float | None = None,
         catalogue: CatalogueRevision = PRESENT,
+        *,
+        exchanges: bool = False,
     ) -> None:
         self._only = only
         self._began = began
+        self._exchanges = exchanges
         self._blamed: set[str] = set()
         self._baseline = baseline
         self._catalogue = catalogue
@@ -130,6 +134,8 @@ class Outcomes:
             of = of_interest(findings, own, self._only)
             event = CaseReported(case, own, _about(item), place=item.session.items.index(item) + 1)
             vars(report)[_LINES] = case_lines(event, transcript, of, self._began)
+        if self._exchanges:
+            vars(report)[_EXCHANGES] = _told(transcript)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))
@@ -164,7 +170,7 @@ def attach(report: pytest.TestReport, findings: list[Finding], own: str, baselin
         return
     bad = [finding for finding in findings if finding.outcome is Outcome.FAILED]
     new = [finding for finding in bad if not baseline.known(finding.requirement)]
-    unclear = [finding for finding in findings if finding.requirement == own and finding.outcome in _LETTERS]
+    unclear = [finding for finding in findings if finding.requirement == own and finding.outcome in _UNKNOWN_TO_PYTEST]
     if new:
         _show(report, new[0])
     elif bad:
@@ -195,17 +201,42 @@ def kit_errors_of(report: pytest.TestReport) -> list[str]:
     return [text for name, text in report.sections if name == _KIT_ERROR]
 
 
-def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Return category, letter and word of an outcome that pytest does not know, or None."""
-    if report.when != "call" or report.outcome == "failed":
-        return None
+def exchanges_of(report: pytest.TestReport) -> str:
+    """Return the text of the case's exchanges that a report carries, or ""."""
+    return str(vars(report).get(_EXCHANGES, ""))
+
+
+def outcome_of(report: pytest.TestReport) -> Outcome | None:
+    """Return the outcome of a case, or None for a report on its setup or teardown."""
+    if report.when != "call":
+        return Outcome.INCONCLUSIVE if report.when == "setup" and report.outcome != "passed" else None
     if vars(report).get(_KNOWN):
-        return str(Outcome.KNOWN), "k", str(Outcome.KNOWN).upper()
+        return Outcome.KNOWN
     requirement = next((value for name, value in report.user_properties if name == "requirement"), "")
-    for finding in findings_of(report):
-        if finding.requirement == requirement and finding.outcome in _LETTERS:
-            return str(finding.outcome), _LETTERS[finding.outcome], str(finding.outcome).upper()
-    return None
+    own = {finding.outcome for finding in findings_of(report) if finding.requirement == requirement}
+    shown = next((outcome for outcome in (Outcome.FAILED, *_UNKNOWN_TO_PYTEST) if outcome in own), None)
+    return shown or (Outcome.PASSED if own or report.outcome == "passed" else Outcome.INCONCLUSIVE)
+
+
+def status_of(report: pytest.TestReport) -> tuple[str, str, str]:
+    """Return the category of a report for pytest, without a letter and a word: the suite shows the progress itself."""
+    outcome = outcome_of(report)
+    return (str(outcome) if outcome is not None else "", "", "")
+
+
+def log_reports(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
+    """Pass the reports on a case, which another process has made, to pytest."""
+    hook = item.ihook
+    hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in reports:
+        hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _told(transcript: Transcript) -> str:
+    """Return the exchanges of the case's last connections as text."""
+    numbers = list(dict.fromkeys(record.connection for record in transcript.records if isinstance(record, WireRecord)))
+    return "\n".join(chronicle(transcript, number) for number in numbers[-_MOST_CONNECTIONS:])
 
 
 def _end(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:

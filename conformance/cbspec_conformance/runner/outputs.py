@@ -24,10 +24,12 @@ def write_outputs(
     reporter: pytest.TerminalReporter,
     *,
     narrowed: bool,
+    quiet: bool = False,
 ) -> None:
     """Write the files that the options name.
 
-    `verdicts` are those before the baseline was applied; `narrowed` says that a selector may have dropped cases.
+    `verdicts` are those before the baseline was applied; `narrowed` says that a selector may have dropped cases, and
+    `quiet` that only errors are reported.
     """
 
     def failures(folder: Path) -> str:
@@ -59,7 +61,7 @@ def write_outputs(
     for option, file, write in wanted:
         if file is not None:
             try:
-                if text := write(file):
+                if (text := write(file)) and not quiet:
                     reporter.write_line(text)
             except OSError as error:
                 message = f"{option}: {error.filename or file}: {error.strerror}; the file was not written"

@@ -15,8 +15,6 @@ import tomllib
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from importlib import metadata
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -33,7 +31,15 @@ from cbspec.profile.profile import Profile, ProfileError, dump, dump_public, fro
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.follow_ups import of_a_run
-from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Verdict, judge_run, of_interest, partial_findings
+from cbspec_conformance.judging.verdicts import (
+    TIME_UP,
+    Finding,
+    Outcome,
+    Verdict,
+    judge_run,
+    of_interest,
+    partial_findings,
+)
 from cbspec_conformance.probe.tcp import DIALLER
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import LINGERING
@@ -43,24 +49,28 @@ from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.github import annotate_failure
 from cbspec_conformance.reporting.pinning import pinned
-from cbspec_conformance.reporting.report import RunResult, counts, write_report
+from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
 from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.crew import CrewTurns, crew
+from cbspec_conformance.runner.display import RunDisplay
 from cbspec_conformance.runner.embedded import SimulatorFailed
-from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
-from cbspec_conformance.runner.options import Options, command
+from cbspec_conformance.runner.estimate import estimate
+from cbspec_conformance.runner.marks import part_of, stage_of
+from cbspec_conformance.runner.options import Options, Verbosity, command
 from cbspec_conformance.runner.outcomes import (
     EXIT_CODES,
-    LEGEND,
     Outcomes,
     TimeUp,
     case_name,
     cost_of,
+    exchanges_of,
     findings_of,
     kit_errors_of,
+    log_reports,
+    outcome_of,
     requirement_of,
     requirements_of,
     status_of,
@@ -69,6 +79,7 @@ from cbspec_conformance.runner.outcomes import (
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
 from cbspec_conformance.runner.schedule import Schedule
+from cbspec_conformance.runner.started import START, StartedRelay
 from cbspec_conformance.runner.streaming import stream_for, wants_stream
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
@@ -78,15 +89,13 @@ from cbspec_conformance.target.locks import Locks, Turns
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room, with_short_cuts, with_silence
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts, number_from
 
-_PLACES = {"first": -1, "last": 1, "final": 2}
-
 
 class Suite:
     """One run of the suite, in the controller or in a worker.
 
     Arguments: `config` is pytest's; `options` and `profile` are the user's; without a profile, `simulator` waits for
     the embedded simulator and returns its profile (see `cbspec_conformance.runner.entry`); `briefing` is the
-    controller's message to a worker, in JSON.
+    controller's message to a worker, in JSON; `started` is the relay's process, if the run has started it.
     """
 
     def __init__(
@@ -96,6 +105,7 @@ class Suite:
         profile: Profile | None,
         simulator: Callable[[], Profile] | None,
         briefing: str | None,
+        started: StartedRelay | None = None,
     ) -> None:
         set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
         self._config = config
@@ -105,7 +115,8 @@ class Suite:
         self._shared: SharedParts | None = None
         self._life = Life()
         self._run_name = uuid.uuid4().hex
-        self._judged = str(profile.target.address) if profile is not None else "embedded"
+        self._judged = options.relay_command or (str(profile.target.address) if profile is not None else "embedded")
+        self._started = started
         self._findings: list[Finding] = partial_findings(options.only) if options.own_cases else []
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
@@ -114,7 +125,8 @@ class Suite:
         self._interrupted = False
         self._ends_early = False
         self._costs: dict[str, Cost] = {}
-        self._progress_of_run: RunProgress | None = None
+        self._display = RunDisplay(None, Verbosity.QUIET)
+        self._stopped = ""  # the requirement whose failure ended the run, with --fail-fast
         self._needed: dict[str, Needs] = {}  # by case
         self._began = time.time()
         self._stream = None if self._is_worker else stream_for(options, config, self._began)
@@ -138,7 +150,8 @@ class Suite:
                 DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = time.monotonic() + seconds
         began = self._began if wants_stream(options) else None
-        self._outcomes = Outcomes(options.baseline, options.only, began, options.catalogue)
+        exchanges = Verbosity.take(config) > Verbosity.USUAL
+        self._outcomes = Outcomes(options.baseline, options.only, began, options.catalogue, exchanges=exchanges)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a class of xdist's
@@ -158,8 +171,10 @@ class Suite:
         )
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Record the order of the cases, which a worker has collected."""
+        if not self._places:
+            self._begin([""] * len(ids), "in several processes")
         self._places = {case_name(each): number for number, each in enumerate(ids)}
 
     @property
@@ -180,7 +195,8 @@ class Suite:
         self._shared = SharedParts(profile, latency, folder, workers, forked=forked, unanswered=unanswered)
         self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
-        self._life = Life(workers, provoked=restarts)
+        back = self.options.wait or START if self.options.relay_command else 0.0
+        self._life = Life(workers, provoked=restarts, back=back)
 
     # ------------------------------------------------------------------ before and after all cases
 
@@ -189,6 +205,9 @@ class Suite:
         """Wait for the relay and run the preflight."""
         if self._is_worker or session.config.option.collectonly:
             return
+        self._display = RunDisplay.of(self._config)
+        address = self._profile.target.address if self._profile is not None else "the embedded simulator"
+        self._display.now(f"Examining {address} …")
         try:
             with time_limit(self._deadline):
                 self._examine()
@@ -203,6 +222,7 @@ class Suite:
 
     def _exit(self, reason: str, code: ExitCode = ExitCode.NOTHING_TO_JUDGE) -> None:
         self._ends_early = True
+        self._display.end()
         if self._stream is not None:
             self._stream.begin(self._subject)
             nothing = RunResult(
@@ -249,7 +269,7 @@ class Suite:
         if self.options.shuffle is not None:
             Random(self.options.shuffle).shuffle(items)  # noqa: S311 - no secret
         # Cases that need the relay alone come after the others of their part, which may run at the same time.
-        items.sort(key=lambda item: (_part(item), self._shared is not None and self._needs(item).alone))
+        items.sort(key=lambda item: (part_of(item), self._shared is not None and self._needs(item).alone))
 
     def _is_selected(self, item: pytest.Item) -> bool:
         """Whether --catalogue has the case's requirement, and the case can blame a requirement of --only."""
@@ -265,16 +285,18 @@ class Suite:
         """Record the requirements of the selected cases."""
         every = [requirement_of(item) for item in session.items]
         self._selected = [own for own in every if not self.options.only or own in self.options.only]
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and not session.config.option.collectonly:
-            reporter.write_line(f"cbspec {metadata.version('cbspec')}, {self.options.catalogue}")
-            jobs, trip = self._jobs(session), self.facts.latency.trip
-            at_once = f"up to {jobs} cases at once (--jobs 1: one)" if jobs > 1 else "one case at a time"
-            seconds = in_words(estimate(len(session.items), trip, max(1, jobs)))
-            reporter.write_line(f"Answers after {1000 * trip:.1f} ms or more: {at_once}, about {seconds} if quick.")
-            reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
-        self._progress_of_run = RunProgress(len(session.items), time.monotonic)
+        if self._shared is not None and not self._is_worker:
+            jobs = self._jobs(session)
+            self._begin(every, f"{jobs} at once" if jobs > 1 else "one at a time", max(1, jobs))
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
+
+    def _begin(self, cases: Sequence[str], how: str, jobs: int = 1) -> None:
+        trip, plan = self.facts.latency.trip, self.options.plan
+        name = judged_relay(self.shared.profile, self.facts).name
+        count = f"{len(cases)} case{'s' if len(cases) > 1 else ''}, {how}"
+        seconds = estimate(len(cases), trip, jobs)
+        head = f"Judging {name}\n{count}, round trip {1000 * trip:.1f} ms, {plan.effort.name} effort"
+        self._display.begin(head, cases, seconds, self.options.catalogue)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
@@ -283,29 +305,43 @@ class Suite:
         yield
         if not self._is_worker:
             Locks.remove(self._run_name)
+        self._display.end()
         if self._is_worker or self._ends_early:
             return
+        if self._stopped and exitstatus == pytest.ExitCode.INTERRUPTED:
+            exitstatus = pytest.ExitCode.TESTS_FAILED  # xdist ends a run after its last failure so
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if self._started is not None and (ended := self._started.finding()) is not None:
+            self._blame_process(ended)
         if exitstatus in EXIT_CODES:
             session.exitstatus = EXIT_CODES[pytest.ExitCode(exitstatus)]
         elif self._shared is not None:
             session.exitstatus = self._result().exit_code
+        if self._display.quiet and self._display.terminal is not None:
+            self.pytest_terminal_summary(self._display.terminal)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    def _blame_process(self, ended: Finding) -> None:
+        """Add the finding about a relay whose process has ended, unless a case saw it and tells more."""
+        if any(each.requirement == ended.requirement and each.outcome is Outcome.FAILED for each in self._findings):
+            return
+        self._findings.append(ended)
+        if self._stream is not None:
+            case = CaseReported(ended.case, ended.requirement, "The process of the relay stays up during the run.")
+            self._stream.add(case_lines(case, Transcript(), [ended], self._began))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the report and the files, even after an interruption."""
         if self._is_worker or self._shared is None:
             return
         self._findings.sort(key=lambda finding: self._places.get(finding.case, -1))  # workers report in any order
         result = self._result()
-        write_report(result, terminalreporter.write_line)
+        self._display.report(result)
         verdicts = self._verdicts()
-        write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
+        how = {"narrowed": self._is_narrowed(), "quiet": self._display.quiet}
+        write_outputs(self.options, result, self._findings, verdicts, terminalreporter, **how)
         self._begin_stream()
         for text in self._stream.end(result) if self._stream is not None else ():
             terminalreporter.write_line(text, red=True)
-        colour = {"green" if result.green else "red": True}
-        last = partial(terminalreporter.write_line, counts(result), bold=True, **colour)
-        vars(terminalreporter)["summary_stats"] = last  # pytest's own line counts cases
 
     @property
     def _subject(self) -> JudgedSubject:
@@ -341,9 +377,13 @@ class Suite:
     def _result(self) -> RunResult:
         baseline = self.options.baseline
         verdicts = baseline.applied(self._verdicts())
+        notes = [self._started.summary()] if self._started is not None and self._started.ends else []
+        notes += [f"The run ended after the first failure, {self._stopped} (--fail-fast)."] if self._stopped else []
+        subject = self._subject
+        subject = msgspec.structs.replace(subject, notes=(*subject.notes, *notes))
         return RunResult(
             verdicts,
-            self._subject,
+            subject,
             self.options.fail_on_should,
             self.options.require_all,
             self._kit_errors,
@@ -384,7 +424,7 @@ class Suite:
         jobs = self._jobs(session)
         if jobs < 2:
             return None
-        schedule = Schedule([self._needs(item) for item in session.items], [_stage(item) for item in session.items])
+        schedule = Schedule([self._needs(item) for item in session.items], [stage_of(item) for item in session.items])
         ready: dict[int, list[pytest.TestReport]] = {}
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
@@ -398,6 +438,8 @@ class Suite:
                     while due in ready:
                         log_reports(session.items[due], ready.pop(due))
                         due += 1
+                    if self._stopped or (self.options.fail_fast and any(r.failed for r in reports)):
+                        break
                     if session.shouldfail:
                         raise session.Failed(session.shouldfail)
                     if session.shouldstop:
@@ -519,40 +561,33 @@ class Suite:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the findings of a finished case in the controller."""
         own = next((str(value) for name, value in report.user_properties if name == "requirement"), "")
-        self._findings += of_interest(findings_of(report), own, self.options.only)
+        found = of_interest(findings_of(report), own, self.options.only)
+        self._findings += found
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         if cost := cost_of(report):
             self._costs[case_name(report.nodeid)] = cost
         self._record([report])
+        if not self._is_worker and (outcome := outcome_of(report)) is not None:
+            self._show(report, own, outcome, found)
 
-    def pytest_runtest_logfinish(self) -> None:
-        """Say now and then how much of a long run is left."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if self._progress_of_run is None or self._is_worker or reporter is None:
-            return
-        if sentence := self._progress_of_run.ended():
-            reporter.ensure_newline()
-            reporter.write_line(sentence)
+    def _show(self, report: pytest.TestReport, own: str, outcome: Outcome, found: Sequence[Finding]) -> None:
+        """Show a case that has ended, and the requirements that it has shown to fail."""
+        self._display.ended(case_name(report.nodeid), own, outcome, exchanges_of(report), cases=len(self._places))
+        for sentence in self._started.news() if self._started else ():
+            self._display.say(sentence)
+        suspects = {finding.requirement for finding in found if finding.outcome is Outcome.FAILED}
+        suspects = {each for each in suspects if self.options.baseline.known(each) is None}
+        for finding in of_a_run(self._findings) if suspects else ():
+            if finding.requirement in suspects and finding.outcome is Outcome.FAILED:
+                self._display.failed(finding)
+                self._stopped = self._stopped or (finding.requirement if self.options.fail_fast else "")
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+    def pytest_runtest_protocol(self) -> bool | None:
+        """Skip the cases after the first failure, with --fail-fast."""
+        return True if self._stopped else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str]:
         """Name the outcomes that pytest does not know."""
         return status_of(report)
-
-
-def log_reports(item: pytest.Item, reports: Sequence[pytest.TestReport]) -> None:
-    """Pass the reports on a case, which another process has made, to pytest."""
-    hook = item.ihook
-    hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in reports:
-        hook.pytest_runtest_logreport(report=report)
-    hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-
-
-def _stage(item: pytest.Item) -> int:
-    """Return the stage of the run to which a case belongs: it begins after all cases of the stage before."""
-    return int(_part(item) > 0)  # whatever is compared at the very end is reserved, so its case comes last anyway
-
-
-def _part(item: pytest.Item) -> int:
-    return next((place for name, place in _PLACES.items() if item.get_closest_marker(name)), 0)

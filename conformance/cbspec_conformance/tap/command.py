@@ -11,20 +11,22 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Final
 
-from cbspec import keylog
 from cbspec.errors import CommandError
-from cbspec.profile.identity import DevelopmentCA, development_ca, development_ca_file, is_loopback
-from cbspec.profile.target import Endpoint
-from cbspec.tls_contexts import Trust, client_context, server_context
+from cbspec.options import FAIL_ON, KEY_LOG, RELAY, add_options, address_of, relay_profile
+from cbspec.profile.identity import DevelopmentCA, development_ca
+from cbspec.profile.target import Endpoint, Profile
+from cbspec.tls_contexts import server_context
 from cbspec_conformance.record.saved import TranscriptError
 from cbspec_conformance.tap.display import lines, trouble
 from cbspec_conformance.tap.rows import Row
 from cbspec_conformance.tap.server import TapServer
 from cbspec_conformance.tap.splice import TapTarget
 from cbspec_conformance.tap.verdict import TapVerdict, judge_file, write_verdict
+from cbspec_conformance.target.connector import context_for
 
 _HOST: Final = "127.0.0.1"
 _NAMES: Final = ("localhost", _HOST, "::1")
@@ -33,8 +35,9 @@ _PATIENCE: Final = 5.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec tap`."""
-    add = parser.add_argument_group("the two sides").add_argument
-    add("--target", type=_endpoint, metavar="HOST:PORT", required=True, help="address of the relay")
+    group = parser.add_argument_group("the two sides")
+    add_options(group, (row for row in RELAY if row.name != "--token-file"))  # the client sends its own
+    add = group.add_argument
     add(
         "--listen",
         type=_place,
@@ -50,11 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="another name in the tap's certificate, such as the container's (repeatable)",
     )
     add("--server-name", metavar="NAME", help="name that the relay's certificate must have (default: HOST)")
-    add(
-        "--ca",
-        metavar="FILE",
-        help="CA of the relay: a PEM file, 'development' (default on loopback) or 'system' (default elsewhere)",
-    )
     add("--insecure", action="store_true", help="don't verify the relay's certificate")
     add(
         "--client-certificate",
@@ -62,7 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="certificate chain and key for a relay that asks for them (PEM)",
     )
-    add = parser.add_argument_group("the verdict").add_argument
+    group = parser.add_argument_group("the verdict")
+    add = group.add_argument
     add(
         "--answer-timeout",
         type=_seconds,
@@ -70,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"an answer is missing after this time if the relay answers others (default: {_PATIENCE:g})",
     )
-    add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails a side (default: must)")
+    add_options(group, [replace(FAIL_ON, help="lowest level that fails a side")])
     add = parser.add_argument_group("output").add_argument
     add("--transcript", type=Path, metavar="FILE", help="write the traffic without tokens, for cbspec judge FILE")
-    add("--keylog", type=Path, metavar="FILE", help=keylog.HELP)
+    add(KEY_LOG.name, **KEY_LOG.settings())
     add("--json", action="store_true", help="print a line of JSON when ready, and one with the verdicts at the end")
     add("-v", "--verbose", action="store_true", help="print each message and event")
 
@@ -81,8 +80,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pass traffic on until SIGINT or SIGTERM; print the verdicts and return the exit code."""
     authority = development_ca()
-    target = TapTarget(args.target, args.server_name or args.target.host, _context(args))
-    serving = _serving(authority, args)
+    relay = relay_profile(address_of(args), args.profile, args.ca)
+    if relay.target.address is None:
+        raise RuntimeError("a completed profile has an address")
+    name = args.server_name or relay.target.server_name or relay.target.address.host
+    target = TapTarget(relay.target.address, name, _context(relay, args))
+    serving = _serving(authority, relay.target.address.host, args)
     with _file(args.transcript) as (file, path):
         error = asyncio.run(_serve(args, target, serving, authority.ca_file, file))
         if error:
@@ -161,16 +164,14 @@ def _announce(server: TapServer, target: TapTarget, ca_file: Path, args: argpars
     print("Stop it, and print the verdicts: Ctrl-C", flush=True)
 
 
-def _context(args: argparse.Namespace) -> ssl.SSLContext:
+def _context(relay: Profile, args: argparse.Namespace) -> ssl.SSLContext:
     """Return the context towards the relay. Raises CommandError."""
-    named = args.ca or ("development" if is_loopback(args.target.host) else "system")
-    trust: Path | Trust = Trust.SYSTEM if named == "system" else Path(named)
-    if named == "development":
-        trust = development_ca_file()
+    if args.insecure:
+        relay = replace(relay, tls=replace(relay.tls, verify=False))
     try:
-        context = client_context(Trust.ANY if args.insecure else trust)
+        context = context_for(relay.tls)
     except (OSError, ssl.SSLError) as error:
-        raise CommandError(f"--ca: {named}: {error.strerror or error}") from None
+        raise CommandError(f"--ca: {relay.tls.ca}: {error.strerror or error}") from None
     if args.client_certificate is not None:
         try:
             context.load_cert_chain(args.client_certificate)
@@ -179,9 +180,9 @@ def _context(args: argparse.Namespace) -> ssl.SSLContext:
     return context
 
 
-def _serving(authority: DevelopmentCA, args: argparse.Namespace) -> ssl.SSLContext:
+def _serving(authority: DevelopmentCA, relay: str, args: argparse.Namespace) -> ssl.SSLContext:
     """Return the context towards clients, with a certificate for every name by which they may reach the tap."""
-    names = dict.fromkeys((*_NAMES, args.listen[0], args.target.host, *args.name))
+    names = dict.fromkeys((*_NAMES, args.listen[0], relay, *args.name))
     names.pop("0.0.0.0", None)  # noqa: S104 - no address of a certificate
     names.pop("::", None)
     chain, key = authority.issue(*names)
@@ -205,13 +206,6 @@ def _file(transcript: Path | None) -> Iterator[tuple[IO[bytes], Path]]:
         return
     with tempfile.NamedTemporaryFile(prefix="cbspec-tap-") as temporary:
         yield temporary, Path(temporary.name)
-
-
-def _endpoint(text: str) -> Endpoint:
-    try:
-        return Endpoint.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _place(text: str) -> tuple[str, int]:

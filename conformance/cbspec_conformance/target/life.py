@@ -39,14 +39,18 @@ class Life:
     """Knows whether the relay is alive, for one process of a run.
 
     Arguments: `processes` is the number of processes that share the relay; `provoked` says whether the profile has
-    conditions that may restart it: only then may another process be the reason why it is gone.
+    conditions that may restart it: only then may another process be the reason why it is gone. `back` are the seconds
+    within which a supervisor is known to restart it.
     """
 
-    def __init__(self, processes: int = 1, *, provoked: bool = False, clock: Timekeeper = time) -> None:
+    def __init__(
+        self, processes: int = 1, *, provoked: bool = False, clock: Timekeeper = time, back: float = 0.0
+    ) -> None:
         self.gone = ""
         self._processes = processes
         self._provoked = provoked
         self._clock = clock
+        self._back = back
         self._before: RelayUnderTest | None = None
         self._silent = False
         self._look_again = 0.0
@@ -117,7 +121,7 @@ class Life:
         )
         if not silent:
             try:  # a supervisor may restart it
-                retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most, self._clock)
+                retry(lambda: relay.reach(tls=False), (Unreachable,), max(self._back, relay.tempo.most), self._clock)
             except Unreachable:
                 return
             self.gone = ""
@@ -128,7 +132,7 @@ class Life:
         if waiting is not None and waiting is not last:
             seen += f"; the first one without an answer: {_named(waiting)}"
         if self._processes > 1:
-            seen += f"; {self._processes} processes shared the relay: a run without -n shows which case stopped it"
+            seen += f"; {self._processes} processes shared the relay: a run with --jobs 1 shows which case stopped it"
         exchange = "" if last is None else render_connection(suspect.transcript, last.connection, waiting or last)
         breach = Breach(STAYS_UP, "a relay that stays up and accepts new connections", seen)
         relay.log.went_down(suspect.case, breach, reason=self.gone, certain=not uncertain, exchange=exchange)

@@ -89,7 +89,7 @@ def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterator[str]:
     if token := _token(facts):
         yield f"A token of {token[0]}, valid for a day:"
         yield f"  {token[1]}"
-    profile = f" --target-profile={facts['profile']}" if facts["profile"] else ""
+    profile = f" --profile={facts['profile']}" if facts["profile"] else ""
     yield "Test it:"
     yield f"  pytest conformance/ --target={facts['address']}{profile}"
     yield f"  cbspec verify {facts['address']}{profile}"

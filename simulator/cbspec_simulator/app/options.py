@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
-from cbspec import keylog
 from cbspec.documents import option_type
+from cbspec.options import KEY_LOG
 from cbspec_simulator.base.values import Natural, Port, host_name
 from cbspec_simulator.observe import log
 
@@ -29,15 +29,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("the relay").add_argument
     add("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
-    add("--host", help="address to listen on (default: 127.0.0.1)")
-    add("--port", type=port, help="port to listen on, 0 for a free one (default: 8080)")
+    add("--host", metavar="HOST", help="address to listen on (default: 127.0.0.1)")
+    add("--port", type=port, metavar="PORT", help="port to listen on, 0 for a free one (default: 8080)")
     add("--transport", choices=TRANSPORTS, default="both", help="transports to offer (default: both)")
     add(
         "--name",
         type=_host_name,
         action="append",
         default=[],
-        help="additional name or address in the development certificate, such as a container's (can be repeated)",
+        metavar="NAME",
+        help="additional name or address in the development certificate, such as a container's (repeatable)",
     )
     add("--secret-env", metavar="NAME", help="environment variable with the secret of the tokens (HS256)")
     add("--development", action="store_true", help="allow the development identity on addresses that aren't loopback")
@@ -63,11 +64,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("faults, and relays that violate the specification or differ").add_argument
     add("--scenario", metavar="NAME", help="ready-made scenario or file with tenants, limits, faults and a timeline")
-    add("--seed", type=option_type(Natural), help="random seed for faults (default: 0)")
-    wrong = "violate the specification in this way (can be repeated)"
+    add("--seed", type=option_type(Natural), metavar="N", help="random seed for faults (default: 0)")
+    wrong = "violate the specification in this way (repeatable)"
     add("--persona", "--deviation", dest="deviation", help=wrong, **many)
-    add("--variant", help="conform to the specification in this unusual way (can be repeated)", **many)
-    add("--open-point", help="make this choice on a point that the specification leaves open (can be repeated)", **many)
+    add("--variant", help="conform to the specification in this unusual way (repeatable)", **many)
+    add("--open-point", help="make this choice on a point that the specification leaves open (repeatable)", **many)
 
     add = parser.add_argument_group("observation").add_argument
     add(
@@ -79,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"serve the controls over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
     )
     add("--transcript", type=Path, metavar="FILE", help="write all messages, without tokens, to this file")
-    add("--keylog", type=Path, metavar="FILE", help=keylog.HELP)
+    add(KEY_LOG.name, **KEY_LOG.settings())
     add("--log-level", choices=log.LEVELS, default="warning", help="level of the log on stderr (default: warning)")
     add("--log-format", choices=log.FORMATS, default="text", help="format of the log (default: text)")
     add("--json", action="store_true", help="print one line of JSON when ready, and one about faults at the end")

@@ -239,7 +239,7 @@ def test_a_port_in_use_is_named(role: str, host: str, capsys: pytest.CaptureFixt
         (["127.0.0.1:1"], "nothing to judge: no connection to 127.0.0.1:1: "),
         (["127.0.0.1:1", "--user", "nowhere.py"], "nowhere.py: no such file"),
         (["127.0.0.1:1", "--csv", f"{__file__}/x"], "File exists; use another prefix"),
-        (["127.0.0.1:1", "--target-profile", "nowhere.toml"], "nowhere.toml: can't be read"),
+        (["127.0.0.1:1", "--profile", "nowhere.toml"], "nowhere.toml: can't be read"),
         (["127.0.0.1:1", "--web", "--web-address", "a..b:1"], "--web-address a..b:1: this is not a valid host name"),
         (["127.0.0.1:1", "--sessions", "0"], "whole number from 1"),
         (["127.0.0.1:1", "--rate", "0"], "more than 0"),

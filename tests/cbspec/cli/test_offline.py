@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import trustme
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import main
 from cbspec.cli.explain import explanation, listing
-from cbspec.profile.profile import Profile, load, template
+from cbspec.profile.profile import Endpoint, Profile, Tenant, load, template
 from cbspec_simulator.observe.transcript import TranscriptEntry
 
 ENTRIES = [
@@ -87,6 +88,21 @@ def test_a_template_of_a_profile_overwrites_a_file_only_with_force(
     assert path.read_text() == "mine"
     assert main(["profile", "init", "--force", str(path)]) == 0
     assert path.read_text() == template()
+
+
+def test_a_short_profile_is_valid_and_names_what_most_relays_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_SECRET", "x" * 32)
+    path = tmp_path / "p.toml"
+    assert main(["profile", "init", "--minimal", str(path)]) == 0
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    found = load(path)
+    assert found.target.address == Endpoint("relay.example", 8080)
+    assert (found.tls.ca, found.tokens.secret) == (tmp_path / "ca.pem", "x" * 32)
+    assert found.tenants == (Tenant("tenant-001"), Tenant("tenant-002", tunnel_limit=5))
+    path.write_text(path.read_text() + 'metrics.url = "http://127.0.0.1:9090/metrics"\n')
+    assert load(path).metrics.url == "http://127.0.0.1:9090/metrics"
 
 
 def test_a_profile_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,10 +26,10 @@ def test_a_folder_of_failures_is_replayed(tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     with simulator(tmp_path, "--deviation", "local-port-fraction-accepted") as profile:
         narrow = ("-k", "invalid_member_is_refused and TUN-007", "--effort", "quick")
-        assert verify("--target-profile", str(profile), *narrow, "--failures", str(found)).code == 1
+        assert verify("--profile", str(profile), *narrow, "--failures", str(found)).code == 1
         assert [path.name for path in found.iterdir()] == ["CB-TUN-007-1.json"]
         script = ("--export", str(tmp_path / "script.py"))
-        wrong = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)
+        wrong = run("-m", "cbspec", "replay", str(found), "--profile", str(profile), *script)
     assert (wrong.code, "still failing: as recorded, expected an error with code" in wrong.text) == (1, True), (
         wrong.text
     )
@@ -38,7 +38,7 @@ def test_a_folder_of_failures_is_replayed(tmp_path: Path) -> None:
     assert "CB-TUN-007 (MUST)" in (tmp_path / "script.py").read_text()
     write_all({"CB-TUN-007-2.json": GONE}, tmp_path / "gone")
     with simulator(tmp_path / "clean") as profile:
-        clean = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--target-profile", str(profile))
+        clean = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--profile", str(profile))
     assert clean.code == 3, clean.text
     assert "fixed: its case passes" in clean.text
     assert "can't tell: its case cannot run again: this kit has no such case" in clean.text
@@ -58,7 +58,7 @@ def test_without_a_relay_there_is_no_verdict(tmp_path: Path, capsys: pytest.Capt
         (("none.json",), "none.json: No such file"),
         (("empty",), "holds no failure file"),
         (("CB-1.json", "--target", "here"), "--target: "),
-        (("CB-1.json", "--target-profile", "none.toml"), "none.toml"),
+        (("CB-1.json", "--profile", "none.toml"), "none.toml"),
         (("CB-1.json",), "no relay is named"),
         (("CB-1.json", "--target", "127.0.0.1:9", "--export", "CB-1.json"), "--export: CB-1.json exists"),
         ((".", "--target", "127.0.0.1:9", "--export", "x.py"), "name one file"),

@@ -148,7 +148,7 @@ def entry(id_: str, rest: str = "") -> str:
 def test_a_known_failure_is_no_failure_in_any_report(broken: Path, tmp_path: Path) -> None:
     known, report = tmp_path / "known.toml", tmp_path / "report.xml"
     known.write_text(entry("CB-MET-001"))
-    options = ("--target-profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), "-n", "2")
+    options = ("--profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), "-n", "2")
     done = verify(*options, "--own-cases")
     assert done.code == 0, done.text
     assert "CB-MET-001: until release 4" in done.text
@@ -162,7 +162,7 @@ def test_a_known_failure_is_no_failure_in_any_report(broken: Path, tmp_path: Pat
 def test_a_stale_entry_fails_a_whole_run(broken: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
     known.write_text(entry("CB-MET-001") + entry("CB-CMP-002") + entry("CB-TUN-005", "until = 2020-01-01"))
-    options = ("--target-profile", str(broken), "--baseline", str(known), *TWO)
+    options = ("--profile", str(broken), "--baseline", str(known), *TWO)
     done = verify(*options)
     assert done.code == 1, done.text
     assert "did not pass: stale in the baseline: CB-CMP-002" in " ".join(done.text.split())
@@ -174,7 +174,7 @@ def test_a_stale_entry_fails_a_whole_run(broken: Path, tmp_path: Path) -> None:
 
 def test_a_baseline_is_written_used_and_not_overwritten_by_accident(broken: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
-    options = ("--target-profile", str(broken), *TWO)
+    options = ("--profile", str(broken), *TWO)
     done = verify(*options, "--write-baseline", str(known))
     assert done.code == 1, done.text
     assert known.read_text().count("[[known]]") == 1

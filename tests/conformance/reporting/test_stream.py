@@ -90,7 +90,7 @@ def test_damage_is_reported_with_its_line(
 def test_a_real_stream_is_valid_and_holds_the_exchanges_of_passed_cases(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
-        options = ("--target-profile", str(profile), "--effort", "quick", "-k", "test_1_hello")
+        options = ("--profile", str(profile), "--effort", "quick", "-k", "test_1_hello")
         assert verify(*options, "--results", str(file)).code == 1
     check = jsonschema_rs.Draft202012Validator(schema(), validate_formats=True)
     lines = [json.loads(line) for line in file.read_text().splitlines()]

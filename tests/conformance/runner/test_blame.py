@@ -47,7 +47,7 @@ def test_only_findings_of_interest_are_shown() -> None:
 
 def test_a_requirement_that_another_case_fails_is_not_passed_by_only(tmp_path: Path) -> None:
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
-        done = verify("--target-profile", str(profile), "--only", "CB-HEL-002", "-k", "compression")
+        done = verify("--profile", str(profile), "--only", "CB-HEL-002", "-k", "compression")
     assert done.code == 1, done.text
     assert verdict(done.text, "failed") == 1
 

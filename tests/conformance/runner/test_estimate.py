@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec_conformance.runner.estimate import RunProgress, estimate, in_words
+from cbspec_conformance.runner.estimate import estimate, in_words, left
 
 TRIPS = st.floats(0.0, 1.0)
 COUNTS = st.integers(1, 1000)
@@ -23,8 +23,8 @@ def test_a_time_is_rough() -> None:
     assert [in_words(seconds) for seconds in (0.0, 38.0, 99.0, 170.0)] == ["5 s", "40 s", "100 s", "3 min"]
 
 
-def test_what_is_left_is_said_now_and_then() -> None:
-    times = iter([0.0, 10.0, 30.0, 50.0, 60.0, 90.0])
-    progress = RunProgress(5, lambda: next(times))
-    said = [progress.ended() for _ in range(5)]
-    assert said == ["", "2 of 5 cases, about 45 s left", "", "4 of 5 cases, about 15 s left", ""]
+@given(st.floats(0.1, 100.0), st.integers(1, 1000), st.floats(0.0, 100.0))
+def test_what_is_left_follows_the_estimate_first_and_the_pace_last(pace: float, cases: int, expected: float) -> None:
+    assert left(0.0, 0, cases, expected) == expected
+    assert left(pace * cases, cases, cases, expected) == 0
+    assert 0 <= left(pace * cases / 2, cases, 2 * cases, expected) <= max(pace * cases / 2, expected)

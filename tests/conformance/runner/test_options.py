@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.runner.options import Options, add_options, read_options, read_profile
@@ -18,6 +20,7 @@ class PytestConfig:
 
     def __init__(self, **given: object) -> None:
         self.types: dict[str, Any] = {}
+        self.option = SimpleNamespace(junit=None)
         self._values: dict[str, object] = {}
         add_options(cast(pytest.Parser, self))
         self._values |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
@@ -45,6 +48,8 @@ def test_values_are_read_and_defaults_stand_for_the_embedded_simulator() -> None
     assert options(only=["cb-tun-004", "CB-HEL-001, CB-HEL-002"]).only == ("CB-TUN-004", "CB-HEL-001", "CB-HEL-002")
     for effort in EFFORTS.values():
         assert options(effort=effort.name, examples=7, seed=3).plan == EffortPlan(effort, 7, 3)
+    chosen = options(chapter=["tun", "HEL"], level=["info"]).only
+    assert chosen == tuple(r.id for r in REQUIREMENTS.values() if r.chapter in ("TUN", "HEL") and r.level == "INFO")
     types = PytestConfig().types
     assert (types["--wait"]("2.5"), types["--examples"]("3"), types["--seed"]("17")) == (2.5, 3, 17)
     assert len({types["--seed"]("random") for _ in range(5)}) > 1
@@ -53,8 +58,12 @@ def test_values_are_read_and_defaults_stand_for_the_embedded_simulator() -> None
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        *(({"target": text}, "^--target: ") for text in ("", "h:65536", ":1")),
         ({"only": ["CB-TUN-0004"]}, "^--only: .*CB-TUN-004"),
+        ({"chapter": ["TUN,TNU"]}, "^--chapter: there is no 'TNU'; the chapters are HEL, "),
+        ({"only": ["CB-HEL-001"], "chapter": ["TUN"]}, "^no requirement is selected"),
+        ({"ca": "system"}, "^--ca and --token-file need a relay"),
+        ({"ca": "absent.pem", "target": "127.0.0.1:1"}, "^--ca: absent.pem: No such file"),
+        ({"token_file": "file", "target": "127.0.0.1:1"}, "^file contains no token"),
         ({"only": [""]}, "^--only: .*cbspec explain"),
         ({"only": ["CB-ROB-103"]}, "^--only: .*has no case: "),
         ({"results": "."}, "--results: cannot write .*; name a file"),
@@ -80,10 +89,11 @@ def test_an_invalid_value_is_reported(
         *((option, text) for option in ("--wait", "--max-time") for text in ("-1", "inf", "soon")),
         *(("--examples", text) for text in ("0", "x", "")),
         ("--seed", "-1"),
+        *(("--target", text) for text in ("", "h:65536", ":1")),
     ],
 )
 def test_an_invalid_number_is_reported(option: str, text: str) -> None:
-    with pytest.raises(ArgumentTypeError, match="must be a"):
+    with pytest.raises(ArgumentTypeError, match="must be"):
         PytestConfig().types[option](text)
 
 

@@ -16,7 +16,7 @@ def order(*options: str) -> list[str]:
 
 def test_the_order_is_fixed_unless_a_shuffle_is_requested() -> None:
     usual = order()
-    assert order("-p", "randomly") == usual
+    assert order("--pytest=-p randomly") == usual
     shuffled = order("--shuffle=5")
     assert shuffled == order("--shuffle=5") != order("--shuffle=6")
     assert shuffled != usual

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import socket
@@ -17,10 +16,10 @@ import pytest
 import trustme
 
 from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.cli import main
 from cbspec.redact import has_token
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.judging.verdicts import TIME_UP
-from cbspec_conformance.runner import command
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.support.relay import over_tls, read_to_end, server, serving, tolerant
 
@@ -64,25 +63,29 @@ def test_a_web_server_is_no_relay(tmp_path: Path) -> None:
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(chain)
     with serving(tolerant(over_tls(server(chain), web))) as endpoint:
         profile.write_text(f'[target]\naddress = "{endpoint}"\n[tls]\nverify = false\n')
-        assert_no_target(verify("--target-profile", str(profile)), "speaks HTTP", "websocket_path")
+        assert_no_target(verify("--profile", str(profile)), "speaks HTTP", "websocket_path")
 
 
 @pytest.mark.parametrize(
     ("given", "passed"),
     [
-        (["127.0.0.1:8080", "-n", "2"], ["--target", "127.0.0.1:8080", "-n", "2"]),
-        (["--only", "CB-TUN-004", "[::1]:80"], ["--target", "[::1]:80", "--only", "CB-TUN-004"]),
-        (["--target", "127.0.0.1:80"], ["--target", "127.0.0.1:80"]),
-        (["no-address"], ["--target", "no-address"]),
+        (["127.0.0.1:8080", "-n", "2"], ["--target=127.0.0.1:8080", "-n=2"]),
+        (["--only", "CB-TUN-004", "[::1]:80"], ["--target=[::1]:80", "--only=CB-TUN-004"]),
+        (
+            ["--target", "127.0.0.1:80", "--wait", "2.5", "-xvv"],
+            ["--target=127.0.0.1:80", "--wait=2.5", "--fail-fast", "-v", "-v"],
+        ),
+        (["--profile", "p.toml", "--pytest=-p 'no:a b'"], ["--target-profile=p.toml", "-p", "no:a b"]),
+        (["--shuffle=7", "--ca", "system", "--level=must"], ["--ca=system", "--level=must", "--shuffle=7"]),
     ],
 )
-def test_an_address_among_the_arguments_is_the_target(
+def test_the_command_passes_its_options_to_pytest(
     given: list[str], passed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main = Mock(return_value=pytest.ExitCode.TESTS_FAILED)
-    monkeypatch.setattr(pytest, "main", main)
-    assert command.run(argparse.Namespace(arguments=given)) == 1
-    main.assert_called_once_with([*PYTEST_OPTIONS, str(SUITE), *passed])
+    ran = Mock(return_value=pytest.ExitCode.TESTS_FAILED)
+    monkeypatch.setattr(pytest, "main", ran)
+    assert main(["verify", *given]) == 1
+    ran.assert_called_once_with([*PYTEST_OPTIONS, str(SUITE), *passed])
 
 
 def test_wrong_usage_has_its_own_exit_code(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_an_embedded_simulator_that_does_not_start_is_no_relay(tmp_path: Path) -
 
 def test_a_file_that_cannot_be_written_does_not_prevent_the_report(relay: Path) -> None:
     files = [word for option in ("--junit-xml", "--results") for word in (option, "/dev/full")]
-    done = verify("--target-profile", str(relay), "--only", "CB-CMP-002", *files)
+    done = verify("--profile", str(relay), "--only", "CB-CMP-002", *files)
     assert done.code == 0, done.text
     assert verdict(done.text, "passed") == 1
     assert done.text.count("No space left on device") == 2
@@ -107,12 +110,12 @@ def test_a_file_that_cannot_be_written_does_not_prevent_the_report(relay: Path) 
 
 
 def test_an_unusable_state_folder_is_wrong_use(relay: Path) -> None:
-    done = verify("--target-profile", str(relay), CBSPEC_STATE_DIR="/proc/absent")
+    done = verify("--profile", str(relay), CBSPEC_STATE_DIR="/proc/absent")
     assert (done.code, "/proc/absent" in done.text) == (4, True), done.text
 
 
 def test_a_selector_without_cases_is_an_error(relay: Path) -> None:
-    done = verify("--target-profile", str(relay), "-k", "no_such_case")
+    done = verify("--profile", str(relay), "-k", "no_such_case")
     assert done.code == 3, done.text
 
 
@@ -138,7 +141,7 @@ def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None
         began = time.monotonic()
         junit = tmp_path / "report.xml"
         options = ("--max-time", "15", "-k", "message_types", "--junit-xml", str(junit))
-        done = verify("--target-profile", str(profile), *options)
+        done = verify("--profile", str(profile), *options)
         took = time.monotonic() - began
     assert done.code == 1, done.text
     assert "the time given by --max-time was up" in " ".join(done.text.split())
@@ -154,7 +157,7 @@ def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_pat
     report = tmp_path / "report.xml"
     only = ("--only", "CB-AUT-002,CB-TUN-007", "--only", "CB-LIM-001", "--own-cases")
     with simulator(tmp_path, "--deviation", "auth-client-id-missing") as profile:
-        done = verify("--target-profile", str(profile), *only, "--junit-xml", str(report), "-n", "2", "-vv")
+        done = verify("--profile", str(profile), *only, "--junit-xml", str(report), "-n", "2", "-vv")
     assert done.code == 1, done.text
     cases = ElementTree.parse(report).findall(".//testcase")  # noqa: S314 - our own file
     named = [

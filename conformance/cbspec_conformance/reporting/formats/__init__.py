@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from cbspec.options import FILE, FOLDER, Option
 from cbspec_conformance.reporting.stream import RecordedRun, StreamError
 
 
@@ -27,11 +28,6 @@ class ReportFormat:
     def option(self) -> str:
         """The option on the command line."""
         return f"--{self.name}"
-
-    @property
-    def metavar(self) -> str:
-        """What the option names."""
-        return "FOLDER" if self.is_folder else "FILE"
 
     def write(self, run: RecordedRun, path: Path) -> None:
         """Write the report. Raises OSError."""
@@ -56,16 +52,9 @@ FORMATS: Final = (
 )
 """Every format, in the order of the options."""
 
-AGAINST: Final = ("--against", "FILE", "results of an earlier run to compare with in the reports (JSON Lines)")
-"""Option, metavar and help of the earlier run."""
-
-
-def add_report_options(add: Callable[..., object]) -> None:
-    """Register the options of all formats with argparse's or pytest's `add`."""
-    for each in FORMATS:
-        add(each.option, metavar=each.metavar, help=each.help)
-    option, metavar, text = AGAINST
-    add(option, metavar=metavar, help=text)
+AGAINST: Final = Option("--against", "results of an earlier run to compare with in the reports (JSON Lines)", FILE)
+REPORTS: Final = (*(Option(each.option, each.help, FOLDER if each.is_folder else FILE) for each in FORMATS), AGAINST)
+"""The options of all formats, and that of the earlier run."""
 
 
 def write_reports(stream: Path, wanted: Mapping[str, Path], against: Path | None = None) -> Iterator[str]:

@@ -108,7 +108,7 @@ def _way(finding: Finding) -> tuple[str, str]:
 
 def _place(run: RecordedRun, finding: Finding) -> str:
     options = run.started.options
-    for file in (options.get("--target-profile", ""), options.get("--client-profile", ""), run.started.baseline_file):
+    for file in (options.get("--profile", ""), options.get("--client-profile", ""), run.started.baseline_file):
         path = PurePath(file)
         if file and not path.is_absolute() and ".." not in path.parts:
             return quote(path.as_posix())

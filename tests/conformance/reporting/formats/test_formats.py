@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     for name, deviations in (("clean", ()), ("broken", THREE)):
         options = [word for each in deviations for word in ("--deviation", each)]
         with simulator(folders[name], *options) as profile:
-            done = verify("--target-profile", str(profile), *cases, *_options(folders[name]))
+            done = verify("--profile", str(profile), *cases, *_options(folders[name]))
             codes[name] = done.code
             assert "cut off" not in done.text
     codes["dead"] = verify("127.0.0.1:1", *_options(folders["dead"])).code

@@ -1,0 +1,106 @@
+"""A relay that the suite starts: restarted, shown, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cbspec.exit_codes import ExitCode
+from tests.conformance.commands import verdict, verify
+from tests.support.processes import served
+
+SIMULATOR = ("--", sys.executable, "-m", "cbspec", "simulate", "--port", "{port}")
+
+# Forwards connections to the simulator, which it stands for; in its first life it ends at the connection `most`.
+RELAY = """
+import asyncio, os, sys
+port, inner, lives, most = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+with open(lives, "a+") as file:
+    first = file.tell() == 0
+    file.write("x")
+count = 0
+
+async def pump(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def serve(reader, writer):
+    global count
+    count += 1
+    if first and count > most:
+        print("panic: the table of connections is full", flush=True)
+        os._exit(3)
+    there, back = await asyncio.open_connection("127.0.0.1", inner)
+    await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+async def main():
+    async with await asyncio.start_server(serve, "127.0.0.1", port) as server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def test_a_relay_that_terminates_is_started_again_and_blamed(tmp_path: Path) -> None:
+    script, lives, log = (tmp_path / name for name in ("relay.py", "lives", "relay.log"))
+    script.write_text(RELAY)
+    with served(tmp_path) as inner:
+        command = ("--", sys.executable, str(script), "{port}", str(inner.address[1]), str(lives), "40")
+        done = verify("-k", "message_types", "--effort", "quick", "--relay-log", str(log), *command)
+    assert done.code == ExitCode.NOT_CONFORMING, done.text
+    assert verdict(done.text, "failed") == 1
+    assert re.search(r"^CB-ROB-002 a relay that stays up", done.text, re.MULTILINE)
+    said = " ".join(done.text.split())
+    assert "The relay ended by itself once and was started again" in said
+    assert "ended with exit code 3; its last output: panic: the table of connections is full. It was started" in said
+    assert (lives.read_text(), log.read_text().count("panic")) == ("xx", 1)
+    assert verdict(done.text, "passed") > 20  # after the restart
+    (address,) = set(re.findall(r"^127\.0\.0\.1:(\d+) \(", done.text, re.MULTILINE))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(address)))
+
+
+def test_the_certificate_and_the_secret_of_the_development_identity_suit_the_suite(tmp_path: Path) -> None:
+    show = "import os, sys; sys.exit(open(sys.argv[2]).read() + os.environ['CBSPEC_PORT'])"
+    done = verify("--", sys.executable, "-c", show, "{host}:{port}", "{cert}", "{key}", "{secret}")
+    assert done.code == ExitCode.NOTHING_TO_JUDGE, done.text
+    assert "ended with exit code 1 before it accepted connections; its last output" in done.text
+    assert "-----END CERTIFICATE-----" in done.text
+    assert "Traceback" not in done.text
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (("./there-is-no-such-relay",), ExitCode.WRONG_USE, "there-is-no-such-relay: No such file"),
+        (("true", "{prot}"), ExitCode.WRONG_USE, "unknown placeholder {prot}"),
+        (("sleep", "60"), ExitCode.NOTHING_TO_JUDGE, "accepts no connection at 127.0.0.1:"),
+    ],
+)
+def test_a_relay_that_cannot_be_judged_is_named(command: tuple[str, ...], code: ExitCode, words: str) -> None:
+    done = verify("--wait", "0.2", "--", *command)
+    assert (done.code, words in done.text, "Traceback" in done.text) == (code, True, False), done.text
+
+
+def test_an_interruption_stops_the_relay(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    command = ["sh", "-c", f'echo $$ > {pid}; exec "$@"', "sh", *SIMULATOR[1:]]
+    words = [sys.executable, "-m", "cbspec", "verify", "-v", "--", *command]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "PASSED" in line)
+        os.kill(int(pid.read_text()), 0)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == ExitCode.INTERRUPTED, rest
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
