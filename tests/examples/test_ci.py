@@ -107,7 +107,7 @@ def test_the_gitlab_template_judges_a_relay_and_a_client(tmp_path: Path, wheel: 
     passing = run_job(".cbspec-client", tmp_path, wheel, CBSPEC_CLIENT=client, CBSPEC_OPTIONS=options)
     assert (passing[0], "1 failed" in passing[1]) == (0, False), passing[1]
     report = tmp_path / job(".cbspec")["variables"]["CBSPEC_FOLDER"]
-    assert {"results.jsonl", "junit.xml", "summary.md", "failures"} <= {path.name for path in report.iterdir()}
+    assert {"results.jsonl", "junit.xml", "report.html", "failures"} <= {path.name for path in report.iterdir()}
 
 
 def test_the_gitlab_template_installs_the_present_version() -> None:

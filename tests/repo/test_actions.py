@@ -23,7 +23,7 @@ BASELINE = '[[known]]\nrequirement = "{}"\nreason = "mended in release 2"\n'
 
 def verdict(job: JobRun) -> tuple[bool, str, str]:
     """Return the colour of the check, and the outputs about it; the files must be there, too."""
-    assert all(Path(job.outputs[name]).exists() for name in ("results", "junit", "sarif"))
+    assert all(Path(job.outputs[name]).exists() for name in ("results", "junit", "sarif", "html"))
     return job.succeeded, job.outputs["verdict"], job.outputs["exit-code"]
 
 
