@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.repo.actions import document
+from tests.repo.test_actions import CLIENT, RELAY
 from tests.repo.test_dockerfile import only as only_instruction
 from tests.repo.test_workflows import COMPOSE, EXAMPLES, GITLAB
 from tests.repo.tree import ROOT, text
@@ -110,6 +111,17 @@ def test_the_gitlab_template_judges_a_relay_and_a_client(tmp_path: Path, wheel: 
     assert {"results.jsonl", "junit.xml", "report.html", "failures"} <= {path.name for path in report.iterdir()}
 
 
-def test_the_gitlab_template_installs_the_present_version() -> None:
+def test_the_guide_names_inputs_variables_and_versions_that_exist() -> None:
+    guide = text(ROOT / "docs" / "how-to" / "gate.md")
+    for action, file in (("OWNER/cbspec@", RELAY), ("OWNER/cbspec/actions/client@", CLIENT)):
+        given = re.findall(rf"uses: {action}.*\n +with:\n((?: {{10,}}.*\n)+)", guide)
+        named = {line.split(":")[0].strip() for block in given for line in block.splitlines()}
+        assert named, action
+        assert named <= set(document(file)["inputs"])
+    table = re.findall(r"^\| (`.*?) \|", guide.partition("## GitLab")[0], re.MULTILINE)
+    assert {name for row in table for name in re.findall(r"`([\w-]+)`", row)} == set(document(RELAY)["inputs"])
+    known = {name for each in (".cbspec-relay", ".cbspec-client") for name in job(each)["variables"]}
+    assert set(re.findall(r"\bCBSPEC_\w+", guide)) <= known
     version = tomllib.loads(text(ROOT / "pyproject.toml"))["project"]["version"]
+    assert set(re.findall(r"cbspec\S*(?:@v|/v|==)(\d+\.\d+\.\d+)", guide)) == {version}
     assert job(".cbspec")["variables"]["CBSPEC_PACKAGE"] == f"cbspec[verify]=={version}"
