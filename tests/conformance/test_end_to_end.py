@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from cbspec_simulator import OPEN_POINTS
 from tests.cbspec.catalogue.test_revisions import older
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.repo.protocol import FINGERPRINT
+from tests.repo.tree import ROOT
 from tests.support.issuer import jwks, pair, published
 
 
@@ -111,6 +113,16 @@ def test_a_pinned_run_judges_by_the_requirements_and_levels_of_its_revision(tmp_
     recorded = RecordedRun.load(results)
     assert recorded.started.catalogue == old
     assert "CB-HEL-006" not in recorded.requirements
+
+
+def test_a_client_is_judged_by_the_levels_of_a_pinned_revision(tmp_path: Path) -> None:
+    old = older(tmp_path, without="CC-TLS-001", level=("CC-TLS-007", Level.MUST)).name
+    client = (sys.executable, "-m", "tests.adequacy.clients", "{host}", "{port}", "{ca}", "{token}")
+    options = ("--situation", "certificate-unknown-ca", "--only", "CC-TLS-007", "--catalogue", old)
+    command = ("--", *client, "--with", "unknown-ca-accepted")
+    done = run("-c", PINNED, str(tmp_path), "verify-client", *options, *command, PYTHONPATH=str(ROOT))
+    assert done.code == 1, done.text
+    assert [verdict(done.text, column) for column in ("failed", "warned")] == [1, 0], done.text
 
 
 def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:
