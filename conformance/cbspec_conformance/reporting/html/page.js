@@ -94,7 +94,7 @@ function message(row, own, when, named) {
   const button = make("button", `msg ${received ? "in" : "out"}`, make("span", "vh", `${from} to ${to}: `));
   button.type = "button";
   button.ariaExpanded = "false";
-  if (note) button.append(make("span", "note", visible(note)), " ");
+  if (note) button.append(make("span", note === "fence" ? "note fence" : "note", visible(note)), " ");
   if (named) button.append(make("span", "conn", `#${connection}`), " ");
   button.append(make("b", "", type), " ", make("span", "members", members), make("span", "arrow"));
   button.addEventListener("click", () => {
@@ -164,10 +164,14 @@ async function draw(place) {
   const facts = [`Began ${when(0)}`];
   const ports = sources.map((each, at) => (at && each.split(":")[0] === sources[0].split(":")[0] ? each.split(":").pop() : each));
   if (ports.length) facts.push(`from ${cut(ports.join(", "), 160)}`);
-  if (identifiers.length) facts.push(`identifiers ${cut(identifiers.join(", "), 300)}`);
   const ends = make("div", "ends", make("span"), make("div", "", make("span", "", own), make("span", "", "relay")));
   ends.ariaHidden = "true";
-  const seq = make("div", "seq", make("p", "facts-of", visible(facts.join("; "))), ends, list);
+  const about = make("div", "facts-of", make("p", "", visible(facts.join("; "))));
+  if (identifiers.length) {
+    const names = `Tunnel ids and subjects (${identifiers.length})`;
+    about.append(make("details", "", make("summary", "", names), make("p", "", visible(identifiers.join(", ")))));
+  }
+  const seq = make("div", "seq", about, ends, list);
   place.replaceChildren(rows.length ? seq : make("p", "quiet", "Nothing was exchanged."));
 }
 

@@ -123,7 +123,7 @@ def _conclusion(record: Record) -> tuple[str, str]:
             expected, result = _expected(record["expectation"]), record["result"]
             if result == "passed":
                 return "good", f"{expected}, as expected"
-            return "bad" if result == "broken" else "", f"expected: {expected}; {result}"
+            return ("bad", f"not as expected: {expected}") if result == "broken" else ("", f"{expected}: {result}")
         case "Blamed":
             breach = record["breach"]
             return "bad", f"{breach['requirement']}: expected {breach['expected']}; seen: {breach['seen']}"
