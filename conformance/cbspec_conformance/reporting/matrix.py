@@ -34,7 +34,7 @@ class Implementation:
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixRow:
+class RequirementRow:
     """A requirement with the verdict on each implementation (None: its catalogue lacks the requirement)."""
 
     requirement: Requirement
@@ -69,7 +69,7 @@ class Matrix:
     """Requirements by implementations, in the order of the catalogue."""
 
     implementations: tuple[Implementation, ...]
-    chapters: tuple[tuple[str, str, tuple[MatrixRow, ...]], ...]
+    chapters: tuple[tuple[str, str, tuple[RequirementRow, ...]], ...]
     fingerprint: tuple[FingerprintLine, ...]
 
 
@@ -82,7 +82,7 @@ def matrix_of(implementations: Sequence[Implementation]) -> Matrix:
     for each in reversed(implementations):  # the first one's wording counts
         rows |= each.run.requirements
     known = [{verdict.requirement.id: verdict for verdict in each.run.verdicts} for each in implementations]
-    listed = [MatrixRow(row, tuple(of.get(row.id) for of in known)) for row in rows.values()]
+    listed = [RequirementRow(row, tuple(of.get(row.id) for of in known)) for row in rows.values()]
     chapters = dict.fromkeys(row.requirement.chapter for row in listed)
     return Matrix(
         tuple(implementations),
@@ -94,7 +94,7 @@ def matrix_of(implementations: Sequence[Implementation]) -> Matrix:
     )
 
 
-def _lines(row: MatrixRow) -> list[FingerprintLine]:
+def _lines(row: RequirementRow) -> list[FingerprintLine]:
     seen = [verdict.observed if verdict else {} for verdict in row.verdicts]
     return [
         FingerprintLine(row.requirement, aspect, tuple(each.get(aspect, "") for each in seen))

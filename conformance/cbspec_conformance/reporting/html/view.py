@@ -123,7 +123,7 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class ShownBehaviour:
     """What was observed where the specification is silent; `before` is the earlier run's, if it differs."""
 
     requirement: Requirement
@@ -141,7 +141,7 @@ class RunView:
     lead: str  # what follows the name of the implementation
     counts: Sequence[tuple[Mark, int]]
     chapters: Sequence[Chapter]
-    behaviours: Sequence[Behaviour]
+    behaviours: Sequence[ShownBehaviour]
     unclear: Sequence[tuple[str, Sequence[Requirement]]]
     changes: dict[ChangeKind, list[RunChange]] = field(default_factory=dict)
 
@@ -269,12 +269,12 @@ def _answers(cases: Sequence[RecordedCase]) -> Iterator[Answer]:
         yield Answer(request, expected, seen, broken, times)
 
 
-def _behaviours(run: RecordedRun) -> Iterator[Behaviour]:
+def _behaviours(run: RecordedRun) -> Iterator[ShownBehaviour]:
     earlier = {verdict.requirement.id: verdict.observed for verdict in run.against.verdicts} if run.against else {}
     for verdict in run.verdicts:
         for aspect, seen in verdict.observed.items():
             before = earlier.get(verdict.requirement.id, {}).get(aspect, "not observed")
-            yield Behaviour(verdict.requirement, aspect, seen, before if run.against and before != seen else "")
+            yield ShownBehaviour(verdict.requirement, aspect, seen, before if run.against and before != seen else "")
 
 
 def _unclear(run: RecordedRun) -> Iterator[tuple[str, list[Requirement]]]:
