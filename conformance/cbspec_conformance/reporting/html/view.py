@@ -10,12 +10,13 @@ from itertools import groupby
 from typing import Final, Protocol, TypeVar
 
 from cbspec.catalogue.requirements import CHAPTERS, Requirement
-from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict
+from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, spoils
 from cbspec_conformance.reporting.comparison import ChangeKind, RunChange, changes
 from cbspec_conformance.reporting.html.trace import judgements
 from cbspec_conformance.reporting.report import distinct
 from cbspec_conformance.reporting.stream import RecordedCase, RecordedRun
 
+_BROKEN: Final = (Outcome.FAILED, Outcome.WARNED)
 _MOST_WAYS: Final = 4  # different ways to break a requirement that are shown
 _MOST_ANSWERS: Final = 8  # requests with their answers
 
@@ -139,6 +140,7 @@ class RunView:
     run: RecordedRun
     headline: str
     lead: str  # what follows the name of the implementation
+    spoiled: Sequence[str]  # the requirements that keep the run from being green, broken ones first
     counts: Sequence[tuple[Mark, int]]
     chapters: Sequence[Chapter]
     behaviours: Sequence[ShownBehaviour]
@@ -171,6 +173,13 @@ def view(run: RecordedRun) -> RunView:
     differ = changes(run.against, run) if run.against else {}
     kinds = {change.what: str(change.kind) for listed in differ.values() for change in listed}
     shown = list(_requirements(run, kinds))
+    strict = run.result
+    spoiled = [
+        each
+        for each in strict.deciding
+        if spoils(each, fail_on_should=strict.fail_on_should, require_all=strict.require_all)
+    ]
+    spoiled.sort(key=lambda verdict: verdict.outcome not in _BROKEN)
     by_chapter = defaultdict[str, list[ShownRequirement]](list)
     for each in shown:
         by_chapter[each.row.chapter].append(each)
@@ -178,8 +187,9 @@ def view(run: RecordedRun) -> RunView:
     order = [*MARKS.values(), NOT_TESTABLE, NOT_SELECTED]
     return RunView(
         run,
-        _headline(run),
-        _lead(run),
+        _headline(run, spoiled),
+        _lead(run, spoiled),
+        [verdict.requirement.id for verdict in spoiled],
         [(mark, found[mark]) for mark in order if found[mark] or mark in order[:2]],
         [
             Chapter(code, CHAPTERS[code], tuple(rows), Counter(row.mark.name for row in rows))
@@ -191,28 +201,35 @@ def view(run: RecordedRun) -> RunView:
     )
 
 
-def _headline(run: RecordedRun) -> str:
+def _headline(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
     if run.result.green:
         return "Passed"
-    if run.ended is None or run.ended.interrupted:
+    if any(verdict.outcome in _BROKEN for verdict in spoiled):
+        return "Failed"
+    if run.result.interrupted:
         return "Interrupted"
-    return "Failed" if run.result.judged else "Nothing judged"
+    return "Not passed" if run.result.judged else "Nothing judged"
 
 
-def _lead(run: RecordedRun) -> str:
+def _lead(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
     """Return the rest of the sentence under the headline, which begins with the name of the implementation."""
-    result = run.result
-    found = Counter(verdict.outcome for verdict in result.verdicts)
-    judged = sum(found[outcome] for outcome in (Outcome.PASSED, Outcome.FAILED, Outcome.WARNED, Outcome.KNOWN))
+    found = Counter(verdict.outcome for verdict in run.verdicts)
+    judged = sum(found[outcome] for outcome in (Outcome.PASSED, *_BROKEN, Outcome.KNOWN))
     if not judged:
         return "could not be judged."
-    if found[Outcome.FAILED]:
-        return f"breaks {found[Outcome.FAILED]} of the {judged} demands that were judged."
+    also = f", but for {_many(found[Outcome.KNOWN], 'known failure')}" if found[Outcome.KNOWN] else ""
     if found[Outcome.WARNED]:
-        warnings = _many(found[Outcome.WARNED], "warning")
-        return f"breaks no MUST among the {judged} demands that were judged, but there are {warnings}."
-    known = f", but for {_many(found[Outcome.KNOWN], 'known failure')}" if found[Outcome.KNOWN] else ""
-    return f"meets the {judged - found[Outcome.KNOWN]} demands that were judged{known}."
+        also += f"; there {'is' if found[Outcome.WARNED] == 1 else 'are'} {_many(found[Outcome.WARNED], 'warning')}"
+    unclear = [verdict for verdict in spoiled if verdict.outcome not in _BROKEN]
+    if found[Outcome.FAILED]:
+        return f"breaks {found[Outcome.FAILED]} of {_many(judged, 'judged demand')}."
+    if unclear:
+        also += f"; {_many(len(unclear), 'requirement')} without a verdict must have one"
+    return (
+        f"breaks no MUST among {_many(judged, 'judged demand')}{also}."
+        if also
+        else f"meets all {judged} judged demands."
+    )
 
 
 def _many(number: int, noun: str) -> str:

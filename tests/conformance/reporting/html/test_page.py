@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from markupsafe import Markup
+from msgspec import structs
 from selenium.webdriver import Keys
 
 from cbspec.cli import main
@@ -18,6 +19,8 @@ from cbspec.redact import has_token
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.decoding import Decoded
 from cbspec_conformance.record.transcript import Direction, Message, Opened, Record
+from cbspec_conformance.reporting.baseline import BaselineEntry
+from cbspec_conformance.reporting.events import RunEnded
 from cbspec_conformance.reporting.html.page import ExtraSection, page
 from cbspec_conformance.reporting.stream import RecordedRun
 from tests.conformance.reporting.html.conftest import HOSTILE
@@ -208,6 +211,35 @@ def test_two_runs_are_compared(runs: dict[str, RecordedRun], pages: dict[str, by
     assert re.search(r"Fixed\s+3", back)
     same = " ".join(Outline(page(replace(runs["broken"], against=runs["broken"])).decode()).texts)
     assert re.search(r"Still failing\s+3", same)
+
+
+P, F, U = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+KNOWN = (BaselineEntry("CB-HEL-002", "until release 4"),)
+END = RunEnded(False, 1, 1.0, {})
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "baseline", "ended", "words"),
+    [
+        ([P, U], (), END, "Not passed .* 1 requirement without a verdict must have one. CB-HEL-002"),
+        ([P, F], (), None, "Failed .* breaks 1 of 2 judged demands. CB-HEL-002 .* ended early"),
+        ([P], (), None, "Interrupted"),
+        ([P, F], KNOWN, END, "but for 1 known failure.*Known failure until release 4"),
+        ([P, P], KNOWN, END, "entries of the baseline pass now; remove them: CB-HEL-002"),
+        ([U, P], (), structs.replace(END, kit_errors=("Traceback <x>",)), "1 errors: its reports.*Traceback <x>"),
+        ([], (), structs.replace(END, reason="nothing to judge: no connection"), "Nothing judged .* no connection"),
+    ],
+)
+def test_the_verdict_of_other_runs(
+    outcomes: list[Outcome], baseline: tuple[BaselineEntry, ...], ended: RunEnded | None, words: str, tmp_path: Path
+) -> None:
+    ids = ["CB-HEL-001", "CB-HEL-002"]
+    findings = [Finding(id_, each, f"relay/a.py::{id_}", "a reason") for id_, each in zip(ids, outcomes, strict=False)]
+    file = write_stream(tmp_path / "run.jsonl", findings, ended=ended or END, baseline=baseline)
+    if ended is None:
+        file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    told = " ".join(" ".join(Outline(page(RecordedRun.load(file)).decode()).texts).split())
+    assert re.search(words, told), told[:1500]
 
 
 def test_a_section_of_another_module_is_added(runs: dict[str, RecordedRun]) -> None:
