@@ -80,7 +80,7 @@ def _facts(shown: RunView) -> Iterator[tuple[str, str]]:
         yield "Features", ", ".join(subject.features) or "none"
     yield "Began", minute(started.began)
     yield "Took", f"{end.seconds:.1f} s" if end else "unknown: the run has no end"
-    yield "Catalogue", f"{started.specification}, set {started.catalogue}"
+    yield "Catalogue", f"{started.catalogue} of specification {started.specification}, set {started.requirement_set}"
     yield "Kit", f"cbspec {started.kit}"
     options = " ".join(f"{name} {value}".strip() for name, value in started.options.items() if name != "--target")
     yield "Options", options or "defaults"
