@@ -22,6 +22,7 @@ class PytestConfig:
         self.types: dict[str, Any] = {}
         self.option = SimpleNamespace(junit=None)
         self._values: dict[str, object] = {}
+        self.option = SimpleNamespace(junit=None, xmlpath=None)
         add_options(cast(pytest.Parser, self))
         self._values |= {f"--{name.replace('_', '-')}": value for name, value in given.items()}
 

@@ -100,12 +100,12 @@ def test_an_embedded_simulator_that_does_not_start_is_no_relay(tmp_path: Path) -
     assert_no_target(verify(CBSPEC_STATE_DIR=str(tmp_path)), "the embedded simulator did not start", "ca.")
 
 
-def test_a_file_that_cannot_be_written_does_not_prevent_the_report(relay: Path) -> None:
-    files = [word for option in ("--junit-xml", "--results") for word in (option, "/dev/full")]
-    done = verify("--profile", str(relay), "--only", "CB-CMP-002", *files)
+@pytest.mark.parametrize("option", ["--junit-xml", "--results"])
+def test_a_file_that_cannot_be_written_does_not_prevent_the_report(option: str, relay: Path) -> None:
+    done = verify("--profile", str(relay), "--only", "CB-CMP-002", option, "/dev/full")
     assert done.code == 0, done.text
     assert verdict(done.text, "passed") == 1
-    assert done.text.count("No space left on device") == 2
+    assert done.text.count("No space left on device") == 1
     assert not {"Traceback", "None"} & set(re.findall(r"\w+", done.text))
 
 
@@ -159,12 +159,11 @@ def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_pat
     with simulator(tmp_path, "--deviation", "auth-client-id-missing") as profile:
         done = verify("--profile", str(profile), *only, "--junit-xml", str(report), "-n", "2", "-vv")
     assert done.code == 1, done.text
-    cases = ElementTree.parse(report).findall(".//testcase")  # noqa: S314 - our own file
-    named = [
-        [each.get("value") for each in case.iter("property") if each.get("name") == "requirement"] for case in cases
-    ]
-    assert all(len(names) == 1 for names in named)
-    assert {name for names in named for name in names} == {"CB-AUT-002", "CB-TUN-007", "CB-LIM-001"}
-    assert all(case.get("name", "").startswith(f"{names[0]} test_") for case, names in zip(cases, named, strict=True))
+    named = {}
+    for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314 - our own file
+        properties = {each.get("name"): each.get("value", "") for each in suite.iter("property")}
+        named[properties["requirement"]] = [case.get("name", "") for case in suite.iter("testcase")]
+    assert named.keys() == {"CB-AUT-002", "CB-TUN-007", "CB-LIM-001"}
+    assert all(name.startswith(id_) for id_, names in named.items() for name in names)
     assert '"token":"***"' in done.text
     assert not has_token(done.text + report.read_text())
