@@ -1,7 +1,7 @@
 """Every command of the documents runs: each document is a session of a shell in a network of its own.
 
 A block of code whose first line is a comment with a file's name is that file. A comment `# exit code 1` after a command
-is its expected exit code.
+is its expected exit code. The commands print the lines of each block of text.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def test_the_commands_of_a_document_run(path: Path, tmp_path: Path, network: tup
     command = [*network, "bash", "-c", script(text(path))]
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    shown = [line for language, block in FENCE.findall(text(path)) if language == "text" for line in block.splitlines()]
+    assert [line for line in shown if line not in done.stdout.splitlines()] == []
 
 
 def test_every_exception_is_needed() -> None:
