@@ -39,7 +39,7 @@ class Mark:
 
 MARKS: Final = {outcome: Mark(outcome.value.replace(" ", "-"), outcome.value) for outcome in Outcome}
 NOT_SELECTED: Final = Mark("not-selected", "not selected")
-NOT_TESTABLE: Final = Mark("not-selected", "not testable")
+NOT_TESTABLE: Final = Mark("not-testable", "not testable")
 
 
 def mark_of(verdict: Verdict) -> Mark:
@@ -140,7 +140,7 @@ class RunView:
     run: RecordedRun
     headline: str
     lead: str  # what follows the name of the implementation
-    spoiled: Sequence[str]  # the requirements that keep the run from being green, broken ones first
+    spoiled: Sequence[str]  # the requirements that keep the run from being green: the broken ones, if there are any
     counts: Sequence[tuple[Mark, int]]
     chapters: Sequence[Chapter]
     behaviours: Sequence[ShownBehaviour]
@@ -179,7 +179,7 @@ def view(run: RecordedRun) -> RunView:
         for each in strict.deciding
         if spoils(each, fail_on_should=strict.fail_on_should, require_all=strict.require_all)
     ]
-    spoiled.sort(key=lambda verdict: verdict.outcome not in _BROKEN)
+    spoiled = [verdict for verdict in spoiled if verdict.outcome in _BROKEN] or spoiled
     by_chapter = defaultdict[str, list[ShownRequirement]](list)
     for each in shown:
         by_chapter[each.row.chapter].append(each)
@@ -221,8 +221,8 @@ def _lead(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
     if found[Outcome.WARNED]:
         also += f"; there {'is' if found[Outcome.WARNED] == 1 else 'are'} {_many(found[Outcome.WARNED], 'warning')}"
     unclear = [verdict for verdict in spoiled if verdict.outcome not in _BROKEN]
-    if found[Outcome.FAILED]:
-        return f"breaks {found[Outcome.FAILED]} of {_many(judged, 'judged demand')}."
+    if len(unclear) < len(spoiled):
+        return f"breaks {len(spoiled) - len(unclear)} of {_many(judged, 'judged demand')}."
     if unclear:
         also += f"; {_many(len(unclear), 'requirement')} without a verdict must have one"
     return (
