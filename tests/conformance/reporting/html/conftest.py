@@ -44,8 +44,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def _run(folder: Path, *options: str, config: str = "") -> Path:
     results = folder / "run.jsonl"
     with served(folder, *options, config=config) as relay:
-        options = ("--target-profile", str(relay.profile_file), "-k", CASES, "--effort", "quick")
+        options = ("--profile", str(relay.profile_file), "-k", CASES, "--effort", "quick")
         done = verify(*options, "--results", str(results))
+    assert results.exists(), done.text
     assert "cut off" not in done.text
     return results
 
