@@ -34,7 +34,15 @@ from cbspec_conformance.reporting.stream import line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_client
 from cbspec_conformance.runner.display import RunDisplay
 from cbspec_conformance.runner.options import Verbosity
-from cbspec_conformance.runner.outcomes import EXIT_CODES, attach, findings_of, kit_errors_of, outcome_of, status_of
+from cbspec_conformance.runner.outcomes import (
+    EXIT_CODES,
+    RunImpossible,
+    attach,
+    findings_of,
+    kit_errors_of,
+    outcome_of,
+    status_of,
+)
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.streaming import stream_for
 
@@ -143,7 +151,7 @@ class ClientSuite:
                 reason = f"the client can't be started: {self._run.not_started}"
                 if self._display.terminal is not None:
                     annotate_failure(reason, self._display.terminal.write_line)
-                pytest.exit(reason, returncode=ExitCode.WRONG_USE)
+                raise RunImpossible(reason, ExitCode.WRONG_USE) from None
             if self._error is not None:
                 raise RuntimeError(f"the judge failed: {self._error!r}") from self._error
             reason = CUT_SHORT if self._results[situation.name].cancelled() else TIME_UP

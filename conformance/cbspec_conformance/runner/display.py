@@ -151,7 +151,8 @@ class RunDisplay:
 
     def _case(self, case: str, requirement: str, outcome: Outcome, exchanges: str) -> None:
         whole = self.verbosity is Verbosity.WHOLE_EXCHANGES
-        self.say(f"{outcome.upper():<13} {requirement}  {case}", **COLOURS.get(outcome, {"bold": True}))
+        name = f"{outcome.upper():<13} {requirement}  {case.rpartition('/')[2]}"
+        self.say(name if whole else shortened(name, WIDTH), **COLOURS.get(outcome, {"bold": True}))
         for line in exchanges.splitlines():
             text = f"  {line}"
             self.say(text if whole else shortened(text, WIDTH), light=True)
@@ -171,7 +172,7 @@ class RunDisplay:
             return
         self._drawn = now
         all_of = self._left[chapter] + self._found[chapter].total()
-        inner = f"{chapter} {CHAPTERS.get(chapter, '')} {self._found[chapter].total()}/{all_of}"
+        inner = f"{CHAPTERS.get(chapter, '')} {self._found[chapter].total()}/{all_of}"
         bad = f", {len(self._failed)} failed" if self._failed else ""
         text = f"{self._ended} of {self._cases} cases{bad}{self._time_left()}  {inner}"
         self.now(text)

@@ -49,6 +49,10 @@ _COST = "cbspec_cost"
 _UNKNOWN_TO_PYTEST = (Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED, Outcome.OBSERVED)
 
 
+RunImpossible: Final = type("cbspec", (pytest.exit.Exception,), {})
+"""Ends a run that can't begin: arguments are the reason and the exit code. pytest prints the class's name before it."""
+
+
 class TimeUp(BaseException):
     """The time of --max-time is up. Not an Exception, so that no handler takes it for a fault of the relay."""
 

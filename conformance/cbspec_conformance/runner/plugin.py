@@ -63,6 +63,7 @@ from cbspec_conformance.runner.options import Options, Verbosity, command
 from cbspec_conformance.runner.outcomes import (
     EXIT_CODES,
     Outcomes,
+    RunImpossible,
     TimeUp,
     case_name,
     cost_of,
@@ -235,7 +236,7 @@ class Suite:
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             annotate_failure(reason, reporter.write_line)
             self._config.pluginmanager.unregister(reporter)
-        pytest.exit(reason, returncode=code)
+        raise RunImpossible(reason, code)
 
     def _examine(self) -> None:
         profile = self._simulator() if self._simulator is not None else self._profile

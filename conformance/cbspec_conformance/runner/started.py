@@ -6,10 +6,12 @@ The process has a process group of its own, so that its children end with it and
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +30,8 @@ from cbspec_conformance.runner.options import PLACEHOLDERS
 from cbspec_conformance.target.life import STAYS_UP
 
 START: Final = 10.0  # seconds within which a relay accepts connections, unless --wait gives another time
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG: Final = 1
 _GRACE: Final = 5.0  # seconds between SIGTERM and SIGKILL
 _LOOK: Final = 0.05  # seconds between two looks at the process or its port
 _DOWN: Final = 1.0  # seconds before a restart, in which the case that terminated the relay finds it gone
@@ -113,6 +117,7 @@ class StartedRelay:
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **self._environment},
                     start_new_session=True,
+                    preexec_fn=_end_with_parent,
                 )
         except OSError as error:
             reason = f"{error.filename or self._words[0]}: {error.strerror}"
@@ -171,6 +176,12 @@ def started_relay(command: str, profile: Profile, wait: float, log: Path | None)
             yield relay
         finally:
             relay.stop()
+
+
+def _end_with_parent() -> None:
+    """Let the kernel end this process if the suite is killed. Source: prctl(2)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _split(command: str) -> list[str]:

@@ -44,7 +44,7 @@ def assert_no_target(done: Done, *words: str) -> None:
 def test_without_a_listener_there_is_nothing_to_judge() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-    assert_no_target(verify(address, "--wait", "0.3"), "nothing to judge", address, "waited 0.3 s")
+    assert_no_target(verify(address, "--wait", "0.3"), "cbspec: nothing to judge", address, "waited 0.3 s")
 
 
 def test_the_time_limit_ends_the_preflight_of_a_silent_port() -> None:

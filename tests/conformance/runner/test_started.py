@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -91,16 +92,19 @@ def test_a_relay_that_cannot_be_judged_is_named(command: tuple[str, ...], code: 
     assert (done.code, words in done.text, "Traceback" in done.text) == (code, True, False), done.text
 
 
-def test_an_interruption_stops_the_relay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_relay_is_left_behind(number: int, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     command = ["sh", "-c", f'echo $$ > {pid}; exec "$@"', "sh", *SIMULATOR[1:]]
     words = [sys.executable, "-m", "cbspec", "verify", "-v", "--", *command]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         next(line for line in process.stdout if "PASSED" in line)
-        os.kill(int(pid.read_text()), 0)
-        process.send_signal(signal.SIGINT)
+        relay = os.pidfd_open(int(pid.read_text()))
+        process.send_signal(number)
         rest = process.stdout.read()
-    assert process.returncode == ExitCode.INTERRUPTED, rest
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    assert process.returncode == (ExitCode.INTERRUPTED if number == signal.SIGINT else -signal.SIGKILL), rest
+    ended = select.poll()
+    ended.register(relay, select.POLLIN)
+    assert ended.poll(60_000), "the relay is still running"
+    os.close(relay)
