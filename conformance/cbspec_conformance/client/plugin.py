@@ -20,6 +20,7 @@ import pytest
 from cbspec.catalogue.requirements import JudgedRole, Requirement
 from cbspec.exit_codes import ExitCode
 from cbspec.redact import redact
+from cbspec_conformance.client.excerpt import excerpt
 from cbspec_conformance.client.lines import lines_of
 from cbspec_conformance.client.options import ClientOptions, left_out_of
 from cbspec_conformance.client.rules.judge import why_not
@@ -80,6 +81,7 @@ class ClientSuite:
         self._kit_errors: list[str] = []
         self._ends_early = False
         self._display = RunDisplay(None, Verbosity.QUIET)
+        self._told: dict[str, str] = {}  # what clients did, by situation, for -v
         self._stopped = False  # after the first failure, with --fail-fast
         self._error: BaseException | None = None
 
@@ -98,7 +100,8 @@ class ClientSuite:
         self._run.situations = [row for row in self.chosen if row.name in names]
         quick = " of a quick run" if self._options.quick else ""
         cases = [row.requirement for row in self._run.situations]
-        head = f"Judging {shlex.join(self._options.profile.command)}\n{len(names)} situations{quick}"
+        count = f"{len(names)} situation{'s' if len(names) > 1 else ''}"
+        head = f"Judging {shlex.join(self._options.profile.command)}\n{count}{quick}"
         self._display.begin(head, cases, _PER_SITUATION * len(cases), self._options.common.catalogue)
         self._thread = threading.Thread(target=self._work, name="situations", daemon=True)
         self._thread.start()
@@ -158,6 +161,8 @@ class ClientSuite:
             self._without_result.add(situation.name)
             self._stop()
             return [Finding(situation.requirement, Outcome.NOT_EXERCISED, situation.name, reason)]
+        if self._display.verbosity > Verbosity.USUAL and result.seen is not None:
+            self._told[situation.name] = excerpt(result.seen)
         return result.findings
 
     def _stop(self) -> None:
@@ -193,9 +198,8 @@ class ClientSuite:
 
     def _show(self, report: pytest.TestReport, situation: Situation) -> None:
         """Show a situation that has ended, and the requirements that failed in it."""
-        findings = findings_of(report)
-        shown = next((finding.exchange for finding in findings if finding.exchange), "")
-        self._display.ended(situation.name, situation.requirement, outcome_of(report) or Outcome.INCONCLUSIVE, shown)
+        findings, outcome = findings_of(report), outcome_of(report) or Outcome.INCONCLUSIVE
+        self._display.ended(situation.name, situation.requirement, outcome, self._told.pop(situation.name, ""))
         baseline = self._options.common.baseline
         for finding in findings:
             if finding.outcome is Outcome.FAILED and baseline.known(finding.requirement) is None:

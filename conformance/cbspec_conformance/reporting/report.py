@@ -375,7 +375,7 @@ def _conclusion(run: RunResult, line: Write) -> None:
     line("")
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
-        line(f"{run.subject.name} passed.", green=True)
+        _wrapped(f"{run.subject.name} passed.", "", line, more="  ", green=True)
     else:
         _wrapped(f"{run.subject.name} did not pass: {_why_not(run)}", "", line, more="  ", red=True, bold=True)
     for note in run.subject.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,16 @@ def test_a_client_without_a_clean_session_has_no_verdict_and_its_last_words_are_
     assert done.returncode == ExitCode.NOT_CONFORMING
     assert "no key: giving up" in " ".join(done.stdout.split())
     assert "0 failed" in done.stdout
+
+
+def test_verbose_shows_what_the_client_did_and_quiet_one_line() -> None:
+    done = run("--situation=auth-invalid_token", "-v", "--", *CONNECT)
+    assert re.search(
+        r"^PASSED        CC-REF-002  auth-invalid_token\n +\d+\.\d+ #1 connects", done.stdout, re.MULTILINE
+    ), done.stdout
+    assert '"token":"<token>"' in done.stdout
+    (line,) = run("--situation=auth-invalid_token", "-q", "--", *CONNECT).stdout.splitlines()
+    assert " passed: " in line
 
 
 def test_the_list_names_every_situation() -> None:
