@@ -11,7 +11,9 @@ from typing import Final
 from cbspec.profile.dialling import Dialler
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.probe.waits import Events, ready
+from cbspec_conformance.record.capture import CapturedConnection, Recorder, Way
 from cbspec_conformance.record.cost import Cost
+from cbspec_conformance.record.transcript import Transcript
 
 _CHUNK: Final = 64 * 1024
 _WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, for a narrow connection
@@ -51,6 +53,17 @@ def source_of(sock: socket.socket) -> str:
     return f"{host}:{port}"
 
 
+def capturing(sock: socket.socket, transcript: Transcript, number: int = 0) -> Recorder | None:
+    """Return a recorder for a new connection if the transcript's captures are wanted."""
+    if transcript.captures is None:
+        return None
+    source, target = sock.getsockname()[:2], sock.getpeername()[:2]
+    began = transcript.epoch + transcript.now()
+    return transcript.captures.begin(
+        CapturedConnection(number, source, target, began), lambda: transcript.epoch + transcript.now()
+    )
+
+
 def _narrow(sock: socket.socket) -> None:
     """Choose small segments and a small window, so that the relay's system buffers little."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
@@ -62,11 +75,12 @@ def _narrow(sock: socket.socket) -> None:
 class Tcp:
     """A connected socket. Errors of the system are OSErrors; waits are in seconds.
 
-    Arguments: waits and round trips are added to `cost`.
+    Arguments: waits and round trips are added to `cost`; `capture` records the bytes.
     """
 
-    def __init__(self, sock: socket.socket, cost: Cost | None = None) -> None:
+    def __init__(self, sock: socket.socket, cost: Cost | None = None, capture: Recorder | None = None) -> None:
         sock.setblocking(False)
+        self._capture = capture
         self._sock = sock
         self._cost = cost or Cost()
         self._sent = False  # something was sent since data came
@@ -90,7 +104,9 @@ class Tcp:
         self._sent = self._sent or bool(data)
         while view:
             try:
-                view = view[self._sock.send(view) :]
+                sent = self._sock.send(view)
+                self._note(Way.SENT, view[:sent])
+                view = view[sent:]
             except BlockingIOError:
                 if not self._ready(self._writable, max(0.0, deadline - time.monotonic())):
                     raise TimeoutError("timed out") from None
@@ -104,8 +120,21 @@ class Tcp:
             if self.has_unread(wait):
                 self._cost.round_trips += self._sent
                 self._sent = False
-                return self._sock.recv(_CHUNK)
+                return self._received()
         return None
+
+    def _received(self) -> bytes:
+        try:
+            data = self._sock.recv(_CHUNK)
+        except ConnectionResetError:
+            self._note(Way.RESET_RECEIVED)
+            raise
+        self._note(Way.RECEIVED if data else Way.FIN_RECEIVED, data)
+        return data
+
+    def _note(self, way: Way, data: bytes | memoryview = b"") -> None:
+        if self._capture is not None:
+            self._capture.add(way, bytes(data))
 
     def has_unread(self, wait: float) -> bool:
         """Whether unread data is there, or arrives within `wait` seconds."""
@@ -131,12 +160,15 @@ class Tcp:
     def finish(self) -> None:
         """Half-close: no more data will be sent."""
         self._sock.shutdown(socket.SHUT_WR)
+        self._note(Way.FIN_SENT)
 
     def reset(self) -> None:
         """Abort the connection with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._sock.close()
+        self._note(Way.RESET_SENT)
 
     def close(self) -> None:
         """Close; sent data is still delivered."""
         self._sock.close()
+        self._note(Way.FIN_SENT)

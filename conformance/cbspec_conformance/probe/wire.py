@@ -14,7 +14,7 @@ from typing import Final
 
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.tls import TlsFailed, TlsLayer
-from cbspec_conformance.probe.tcp import Tcp, tcp_connect
+from cbspec_conformance.probe.tcp import Tcp, capturing, tcp_connect
 from cbspec_conformance.record.cost import Timekeeper
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
 
@@ -86,7 +86,7 @@ def open_wire(
     `tcp_connect`). `preface` is sent before the handshake. Raises Unreachable or HandshakeFailure.
     """
     sock = tcp_connect(endpoint, source, timeout, narrow=narrow, cost=transcript.cost)
-    tcp = Tcp(sock, transcript.cost)
+    tcp = Tcp(sock, transcript.cost, capturing(sock, transcript, number))
     tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
     try:
         if preface:

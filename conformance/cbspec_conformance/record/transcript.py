@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, TypeGuard
 
+from cbspec_conformance.record.capture import Captures
 from cbspec_conformance.record.conclusions import Conclusion, Entry
 from cbspec_conformance.record.cost import Cost, Timekeeper
 from cbspec_conformance.record.decoding import Decoded
@@ -144,6 +145,7 @@ class Transcript:
     `clock` is read only here and by the probe: judgements see no other time than that of the records. `cost` is that of
     the case. `epoch` is the time of the beginning in seconds since the epoch (0.0: unknown), and `contacts` are
     connections without records, as times and source addresses: both are only for the search in a relay's log.
+    `captures` takes the encrypted bytes (None: they are not wanted).
     """
 
     clock: Timekeeper = time
@@ -151,6 +153,7 @@ class Transcript:
     cost: Cost = field(default_factory=Cost)
     epoch: float = field(default_factory=time.time)
     contacts: list[tuple[float, str]] = field(default_factory=list)
+    captures: Captures | None = None
     _began: float = 0.0
     _held: int = 0
     _cut: int = 0

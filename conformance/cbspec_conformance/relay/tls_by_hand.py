@@ -16,7 +16,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeverWorks, NotExercised, RateLimited
 from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.probe.tcp import Tcp, Unreachable
+from cbspec_conformance.probe.tcp import Tcp, Unreachable, capturing
 from cbspec_conformance.probe.tls_client import NotAgreed, Ticket, TlsClient
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -80,8 +80,9 @@ class HandMade:
     ) -> Iterator[TlsClient]:
         """Yield a connection before its handshake (see TlsClient), and close it."""
         relay, timeout = self._relay, self._relay.tempo.timeout(_WAIT)
+        sock = relay.dial(timeout)
         client = TlsClient(
-            Tcp(relay.dial(timeout)),
+            Tcp(sock, capture=capturing(sock, relay.transcript)),
             relay.connector.server_name,
             offer or Offer(),
             timeout,

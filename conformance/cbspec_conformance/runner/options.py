@@ -102,6 +102,7 @@ GROUPS: Final[Mapping[str, tuple[Option, ...]]] = {
     "reports": (
         Option("--results", "write the run as it happens, for cbspec report and judge (JSON Lines)", FILE),
         *REPORTS,
+        Option("--pcapng", "write the connections of failing cases with their keys, for Wireshark", FILE),
         KEY_LOG,
         Option("--failures", "write each failure to a file in this folder, for cbspec replay", FOLDER),
         Option("--fingerprint", "write the relay's behaviour where the specification is silent (JSON)", FILE),
@@ -164,6 +165,7 @@ class Options:
     failures: Path | None
     baseline: Baseline
     write_baseline: Path | None
+    pcapng: Path | None
     exchanges: int
     jobs: int | None
     costs: int
@@ -226,6 +228,7 @@ def read_options(config: pytest.Config, role: JudgedRole = JudgedRole.RELAY) -> 
         failures=folder("--failures", config.getoption("--failures")),
         baseline=_baseline(config.getoption("--baseline")),
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
+        pcapng=_writable("--pcapng", config.getoption("--pcapng")),
         exchanges=config.getoption("--exchanges"),
         jobs=config.getoption("--jobs"),
         costs=config.getoption("--costs"),
@@ -257,6 +260,7 @@ def _given(config: pytest.Config) -> dict[str, str]:
     outputs = {row.name for row in (*REPORTS, KEY_LOG)} | {
         "--results",
         "--fingerprint",
+        "--pcapng",
         "--failures",
         "--write-baseline",
     }

@@ -27,6 +27,7 @@ from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.stream import case_lines
+from cbspec_conformance.runner.captures import CAPTURED, captured
 from cbspec_conformance.target.relay import RelayUnderTest
 
 EXIT_CODES: Final = {
@@ -140,6 +141,9 @@ class Outcomes:
             vars(report)[_LINES] = case_lines(event, transcript, of, self._began)
         if self._exchanges:
             vars(report)[_EXCHANGES] = _told(transcript)
+        if target is not None:
+            own_exchanges = error.exchanges if isinstance(error, Broken) else ()
+            vars(report)[CAPTURED] = captured(target.log, own_exchanges, findings)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))

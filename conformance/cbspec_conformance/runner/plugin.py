@@ -54,6 +54,7 @@ from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
 from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
+from cbspec_conformance.runner.captures import CaptureFile
 from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.display import RunDisplay
 from cbspec_conformance.runner.embedded import SimulatorFailed
@@ -132,6 +133,10 @@ class Suite:
         self._began = time.time()
         self._stream = None if self._is_worker else stream_for(options, config, self._began)
         self._preflight: Transcript | None = None
+        self._capture: CaptureFile | None = None
+        if options.pcapng is not None and not self._is_worker and not config.option.collectonly:
+            self._capture = CaptureFile(options.pcapng, f"cbspec verify {self._judged}")
+            config.add_cleanup(self._capture.close)
         self.options = options
         self.facts = Facts()
         self._turns: Turns = Locks(None)
@@ -193,7 +198,10 @@ class Suite:
         if self.options.transport:
             profile = replace(profile, target=replace(profile.target, transport=self.options.transport))
         latency, unanswered = self.facts.latency, self.facts.unanswered
-        self._shared = SharedParts(profile, latency, folder, workers, forked=forked, unanswered=unanswered)
+        captures = self.options.pcapng is not None
+        self._shared = SharedParts(
+            profile, latency, folder, workers, forked=forked, unanswered=unanswered, captures=captures
+        )
         self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
         back = self.options.wait or START if self.options.relay_command else 0.0
@@ -341,8 +349,10 @@ class Suite:
         how = {"narrowed": self._is_narrowed(), "quiet": self._display.quiet}
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, **how)
         self._begin_stream()
-        for text in self._stream.end(result) if self._stream is not None else ():
-            terminalreporter.write_line(text, red=True)
+        unwritten = [*(self._stream.end(result) if self._stream is not None else ())]
+        for text in (*unwritten, self._capture.error if self._capture is not None else ""):
+            if text:
+                terminalreporter.write_line(text, red=True)
 
     @property
     def _subject(self) -> JudgedSubject:
@@ -567,6 +577,8 @@ class Suite:
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         if cost := cost_of(report):
             self._costs[case_name(report.nodeid)] = cost
+        if self._capture is not None:
+            self._capture.add(report)
         self._record([report])
         if not self._is_worker and (outcome := outcome_of(report)) is not None:
             self._show(report, own, outcome, found)

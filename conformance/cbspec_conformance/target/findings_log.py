@@ -60,6 +60,11 @@ class FindingsLog:
         """Whether any finding blames the relay."""
         return any(finding.outcome in (Outcome.FAILED, Outcome.WARNED) for finding in self.findings)
 
+    @property
+    def breached(self) -> list[tuple[Exchange, ...]]:
+        """The exchanges of each breach that was found."""
+        return list(self._breached.values())
+
     def remark(self, sentence: str) -> None:
         """Add a sentence to the verdict of a pass, for example which side refused."""
         self.remarks.append(sentence)

@@ -29,6 +29,7 @@ from cbspec_conformance.probe.tcp import Unreachable, source_of, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.waits import YieldingClock
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.capture import Captures
 from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
 from cbspec_conformance.record.cost import Cost, CountedClock, Timekeeper
 from cbspec_conformance.record.excerpt import ALIVE
@@ -81,7 +82,8 @@ class SharedParts:
     `tickets` are TLS sessions, by tenant and subject. `uninformed` says that other
     processes may know more. Arguments: `latency` is that of the preflight; `processes` is the number of processes that
     share the relay, `folder` that of their common files; `forked` ones are told what the others have learned;
-    `unanswered` are kinds of answers that never came in the preflight.
+    `unanswered` are kinds of answers that never came in the preflight; `captures` says whether cases keep encrypted
+    bytes.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class SharedParts:
         *,
         forked: bool = False,
         unanswered: Collection[str] = (),
+        captures: bool = False,
     ) -> None:
         self.profile = profile
         self.processes = processes
@@ -110,6 +113,7 @@ class SharedParts:
         self.limited_always: set[str] = set()
         self.silent_alone = {*unanswered}
         self.tickets: dict[str, ssl.SSLSession] = {}
+        self.captures = captures
         self.uninformed = processes > 1 and not forked
         self._begun = clock.monotonic()
 
@@ -146,7 +150,7 @@ class RelayUnderTest:
         self.clock = CountedClock(shared.clock, cost)
         self.pace = shared.pace
         self.tempo = shared.tempo
-        self.transcript = Transcript(self.clock, cost=cost)
+        self.transcript = Transcript(self.clock, cost=cost, captures=Captures() if shared.captures else None)
         self.signs = LifeSigns()
         self.needs = Preconditions(profile, facts)
         self.room = Room(profile, shared.pace)
