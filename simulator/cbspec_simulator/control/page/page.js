@@ -3,6 +3,7 @@
 const KEPT = 400; // entries of the exchange
 const CUT = /… \(\d+ bytes\)$/; // the end of a long text in the transcript
 const LISTED = 100; // connections
+const FEW = 3; // idle tenants that are shown anyway
 const LANE = 230; // width of a connection in pixels
 const SILENCE = 30_000; // milliseconds; the relay sends a comment every ten seconds
 
@@ -66,6 +67,7 @@ function askForToken(tried) {
   if (sessionStorage.getItem(TOKEN) !== tried) return Promise.resolve(); // another request has asked for it in the meantime
   asking ??= new Promise((done) => {
     put($("token-wrong"), tried ? "Wrong token." : "");
+    reveal();
     $("ask").showModal();
     $("token-form").onsubmit = (event) => {
       event.preventDefault();
@@ -160,20 +162,26 @@ function gauge() {
 function fill(cell, name, used, limit) {
   const meter = part(cell, "gauge");
   meter.hidden = limit === null;
+  part(cell, "figures").title = limit === null ? "no limit" : "";
   meter.setAttribute("aria-label", name);
   meter.setAttribute("aria-valuenow", used);
   meter.setAttribute("aria-valuemax", limit ?? used);
   const share = limit === null ? 0 : limit === 0 ? 1 : Math.min(1, used / limit);
   meter.className = `gauge ${share >= 1 ? "full" : share >= 0.75 ? "high" : ""}`;
   part(cell, "bar").style.width = `${share * 100}%`;
-  put(part(cell, "figures"), limit === null ? `${used} / no limit` : `${used} / ${limit}`);
+  put(part(cell, "figures"), `${used} / ${limit ?? "∞"}`);
 }
 
 function showTenants(tenants, health) {
   const whole = { id: "", name: "the whole relay", tunnels: health.buffers, tunnel_limit: health.limits.buffer_pool,
     connections: health.connections, connection_limit: health.limits.connection_limit, active: true, rate: null,
     allowed_addresses: [] };
-  show($("tenants"), [...tenants, whole], (tenant) => tenant.id,
+  const isIdle = (tenant) => tenant.tunnels + tenant.connections === 0;
+  const idle = tenants.filter(isIdle).length > FEW ? tenants.filter(isIdle) : [];
+  const unfolded = $("idle").getAttribute("aria-expanded") === "true";
+  $("idle").hidden = idle.length === 0;
+  put($("idle"), `${idle.length} idle tenants`);
+  show($("tenants"), [...tenants.filter((tenant) => unfolded || !idle.includes(tenant)), whole], (tenant) => tenant.id,
     () => make("tr", {}, make("th", { scope: "row" }, make("span", { class: "name" }), make("span", { class: "also quiet" })),
       gauge(), gauge()),
     (row, tenant) => {
@@ -189,8 +197,15 @@ function showTenants(tenants, health) {
       fill(row.children[1], `tunnels of ${name}`, tenant.tunnels, tenant.tunnel_limit);
       fill(row.children[2], `connections of ${name}`, tenant.connections, tenant.connection_limit);
     });
+  show($("tenant"), [{ id: "" }, ...tenants], (tenant) => tenant.id, (tenant) => make("option", { value: tenant.id }),
+    (option, tenant) => put(option, tenant.id || "all"));
   show($("tenant-names"), tenants, (tenant) => tenant.id, (tenant) => make("option", { value: tenant.id }), () => {});
 }
+
+$("idle").addEventListener("click", () => {
+  $("idle").setAttribute("aria-expanded", $("idle").getAttribute("aria-expanded") !== "true");
+  refreshSoon(0);
+});
 
 function showConnections(connections) {
   const listed = connections.slice(-LISTED).reverse();
@@ -230,7 +245,8 @@ $("forward").addEventListener("submit", (event) => {
 });
 
 $("reset").addEventListener("click", () => {
-  attempt("Reset: all faults are removed and the configured limits restored.", () => send("POST", "reset"));
+  attempt("Reset: all faults are removed, draining has ended, and the configured limits apply. Clock and connections stay as they are.",
+    () => send("POST", "reset"));
 });
 
 // ---------------------------------------------------------------------------------------------- faults
@@ -315,18 +331,35 @@ function field(group, name, schema, required = false) {
   } else if (schema.type === "integer" || schema.type === "number") {
     input = make("input", { ...common, type: "number", min: schema.minimum ?? schema.exclusiveMinimum, max: schema.maximum,
       step: schema.type === "integer" ? 1 : "any", placeholder: unset });
+  } else if (name === "code" && schema.examples) {
+    input = make("select", { ...common, onchange: () => otherCode(input) }, make("option", { value: "" }),
+      ...schema.examples.map((code) => make("option", {}, code)), make("option", { value: OTHER }, "another code …"));
   } else {
     const list = name === "tenant" ? "tenant-names" : schema.examples ? `${id}-list` : undefined;
     input = make("input", { ...common, type: "text", list, placeholder: unset || JSON_HINTS[schema.type] || "",
       spellcheck: "false", autocomplete: "off" });
   }
   input.schema = schema;
+  const says = input.tagName === "SELECT" && schema.examples ? "a standard code, or any other" : schema.description ?? "";
   const inside = [make("label", { for: id }, name + (required ? " *" : "")), input,
-    make("small", { id: `${id}-says`, class: "quiet" }, schema.description ?? "")];
-  if (schema.examples) {
+    make("small", { id: `${id}-says`, class: "quiet" }, says)];
+  if (schema.examples && input.tagName === "INPUT") {
     inside.push(make("datalist", { id: `${id}-list` }, ...schema.examples.map((value) => make("option", { value }))));
   }
-  return make("div", { class: (schema.description ?? "").length > 90 ? "broad" : "" }, ...inside);
+  return make("div", { class: says.length > 90 ? "broad" : "" }, ...inside);
+}
+
+const OTHER = " "; // no code
+
+// Replaces the list of codes by an input for any other code.
+function otherCode(list) {
+  if (list.value !== OTHER) return;
+  const { id, dataset: { group, name }, required } = list;
+  const input = make("input", { id, type: "text", "data-group": group, "data-name": name, required, spellcheck: "false",
+    autocomplete: "off", "aria-describedby": `${id}-says` });
+  input.schema = list.schema;
+  list.replaceWith(input);
+  input.focus();
 }
 
 const JSON_HINTS = { array: "[1, 20]", object: "{…}" };
@@ -381,12 +414,15 @@ $("add").addEventListener("submit", async (event) => {
 let entries = []; // the last entries; `row` is set if an entry is shown
 let pending = []; // entries that are not shown yet
 let leftOut = 0;
+let filtered = 0;
 let lastNumber = 0;
-let lanes = [];
+let lanes = []; // the columns: each has the connections that use it, one after the other
+let talks = new Map(); // what is known of each connection
 let shown = null; // the entry whose text is shown
 let drawing = false;
 
 function take(entry) {
+  if (entry.number <= lastNumber) return; // history and stream overlap
   if (lastNumber && entry.number > lastNumber + 1) leftOut += entry.number - lastNumber - 1;
   lastNumber = entry.number;
   pending.push(entry);
@@ -410,81 +446,133 @@ function drawSoon() {
 
 function showKept() {
   const held = $("pause").getAttribute("aria-pressed") === "true" && pending.length ? `${pending.length} more came meanwhile` : "";
-  const hidden = entries.filter((entry) => entry.connection && !lanes.some((lane) => lane.number === entry.connection)).length;
+  const hidden = entries.filter((entry) => entry.connection && laneOf(entry) < 0).length;
   put($("kept"), [
     leftOut ? `${leftOut} earlier ones left out` : "",
     hidden ? `${hidden} of other connections not shown` : "",
+    filtered ? `${filtered} filtered out` : "",
     held,
   ].filter(Boolean).join(" · "));
   $("empty").hidden = entries.length > 0;
 }
 
-function known() {
-  const found = new Map();
-  for (const entry of entries) {
-    if (!entry.connection) continue; // a control
-    let lane = found.get(entry.connection);
-    if (!lane) {
-      lane = { number: entry.connection, first: 0, last: Infinity, open: false };
-      found.set(entry.connection, lane);
-    }
-    if (entry.event === "accepted") lane.first = entry.number;
-    if (entry.event === "ended") lane.last = entry.number;
-    lane.open = lane.last === Infinity;
-    if (entry.event === "not_secured") lane.failed = true;
-    lane.who = entry.tenant ? `${entry.tenant} / ${entry.subject}` : lane.who ?? "";
-    lane.transport = entry.transport || lane.transport || "";
+// Notes what an entry means for others of its connection; returns those whose row changes.
+function relate(entry) {
+  const talk = talks.get(entry.connection) ?? { number: entry.connection, first: 0, last: Infinity, who: "", transport: "", tenant: "" };
+  talks.set(entry.connection, talk);
+  if (entry.event === "accepted") talk.first = entry.number;
+  if (entry.event === "ended") talk.last = entry.number;
+  if (entry.event === "not_secured") talk.failed = true;
+  if (entry.tenant) [talk.tenant, talk.who] = [entry.tenant, `${entry.tenant} / ${entry.subject}`];
+  talk.transport = entry.transport || talk.transport;
+  talk.latest = entry.number;
+  if (entry.event === "fault") talk.fate = WAITING.test(entry.text) ? "not sent yet" : LOST.test(entry.text) ? "not sent" : talk.fate;
+  if (entry.event === "request") [talk.asked, talk.fate] = [entry, ""];
+  if (entry.event === "answer") {
+    entry.asked = talk.asked;
+    entry.fate = talk.fate;
+    if (talk.asked) talk.asked.failed = isWrong(entry);
+    talk.asked = talk.fate = null;
   }
-  return [...found.values()];
+  const decided = entry.event === "sent" && entries.findLast((each) => each.number === entry.of);
+  if (decided) decided.sent = entry;
+  if (!isBeat(entry)) talk.beats = null;
+  else {
+    const beats = talk.beats ??= { count: 0, slowest: 0, began: entry.time };
+    beats.count += entry.event === "request";
+    if (entry.asked) beats.slowest = Math.max(beats.slowest, entry.time - entry.asked.time);
+    beats.last = entry;
+    entry.beats = beats;
+  }
+  return [decided, entry.asked, ...(entry.beats ? entries.filter((each) => each.beats === entry.beats && each.row) : [])].filter(Boolean);
 }
 
+// Connections that overlap in time get different columns; one that has ended leaves its column to others.
 function chosenLanes() {
-  const all = known();
+  const tenant = $("tenant").value;
+  const all = [...talks.values()].filter(({ number }) => number);
   const chosen = Number($("which").value);
   const options = all.toSorted((a, b) => b.number - a.number).slice(0, LISTED);
-  show($("which"), [{ number: "", label: "the latest" }, ...options], (lane) => lane.number,
-    (lane) => make("option", { value: lane.number }), (option, lane) => put(option, lane.label ?? `#${lane.number} ${lane.who}`));
-  if (chosen) return all.filter((lane) => lane.number === chosen);
-  const room = Math.max(1, Math.floor(($("scroller").clientWidth - 100) / LANE));
-  return all.toSorted((a, b) => b.open - a.open || b.number - a.number).slice(0, room).sort((a, b) => a.number - b.number);
+  show($("which"), [{ number: "", label: "the latest" }, ...options], (talk) => talk.number,
+    (talk) => make("option", { value: talk.number }), (option, talk) => put(option, talk.label ?? `#${talk.number} ${talk.who}`));
+  if (chosen) return [all.filter((talk) => talk.number === chosen)];
+  const room = Math.max(1, Math.floor(($("scroller").clientWidth - 164) / LANE));
+  const apart = (a, b) => a.first > b.last || b.first > a.last;
+  const place = (columns, talk) => {
+    const free = columns.find((column) => column.every((other) => apart(other, talk)));
+    if (free) free.push(talk);
+    else if (columns.length < room) columns.push([talk]);
+    else return false;
+    return true;
+  };
+  const taken = [];
+  const fitting = all.filter((talk) => !tenant || talk.tenant === tenant)
+    .sort((a, b) => (b.last === Infinity) - (a.last === Infinity) || b.number - a.number).filter((talk) => place(taken, talk));
+  const columns = [];
+  for (const talk of fitting.sort((a, b) => a.number - b.number)) place(columns, talk);
+  return columns;
 }
+
+const laneOf = (entry) => lanes.findIndex((column) => column.some(({ number }) => number === entry.connection));
+const layout = () => lanes.map((column) => column.map(({ number, last }) => `${number}-${last}`).join()).join("/");
 
 function draw(anew = false) {
   const scroller = $("scroller");
   const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
   const fresh = pending;
   pending = [];
-  entries.push(...fresh);
+  const changed = new Set();
+  for (const entry of fresh) {
+    entries.push(entry);
+    for (const other of relate(entry)) if (other !== entry) changed.add(other);
+  }
   for (const gone of entries.splice(0, Math.max(0, entries.length - KEPT))) {
     leftOut += 1;
     gone.row?.remove();
+    const talk = talks.get(gone.connection);
+    if (talk.latest === gone.number) talks.delete(gone.connection);
   }
-  const before = lanes.map((lane) => lane.number).join();
+  const before = layout();
   lanes = chosenLanes();
   showLanes();
-  if (anew || before !== lanes.map((lane) => lane.number).join()) {
+  if (anew || before !== layout() || ($("wrong-only").checked && [...changed].some((entry) => !entry.row && passes(entry)))) {
     const at = entries.find((entry) => entry.row?.contains(document.activeElement));
     for (const entry of entries) entry.row = null;
+    filtered = 0;
     $("rows").replaceChildren(...entries.map(row).filter(Boolean));
     at?.row?.firstElementChild.focus();
   } else {
-    $("rows").append(...fresh.map(row).filter(Boolean));
+    for (const entry of changed) redraw(entry);
+    $("rows").append(...fresh.filter((entry) => !entry.row).map(row).filter(Boolean));
   }
   const tab = $("rows").querySelector('button[tabindex="0"]') ?? $("rows").lastElementChild?.querySelector("button");
   if (tab) tab.tabIndex = 0;
   if (follows) scroller.scrollTop = scroller.scrollHeight;
 }
 
+// Draws the row of an entry again, or removes it.
+function redraw(entry) {
+  const old = entry.row;
+  if (!old) return;
+  const focused = old.contains(document.activeElement);
+  entry.row = null;
+  const made = row(entry);
+  if (made) old.replaceWith(made);
+  else old.remove();
+  if (focused) (made ?? $("rows").lastElementChild)?.firstElementChild.focus();
+}
+
 function showLanes() {
-  $("scroller").style.setProperty("--lanes", lanes.length);
-  show($("lanes"), lanes, (lane) => lane.number,
-    (lane) => make("div", { class: "lane-head" }, make("div", { class: "title" }, make("strong", {}, `#${lane.number}`), " ",
+  $("scroller").style.setProperty("--lanes", Math.max(1, lanes.length));
+  show($("lanes"), lanes.map((column, place) => ({ ...column.at(-1), place })), (lane) => lane.place,
+    () => make("div", { class: "lane-head" }, make("div", { class: "title" }, make("strong", {}), " ",
       make("span", { class: "who" })), make("div", { class: "ends" }, make("span", {}, "client"), make("span", { class: "by quiet" }),
       make("span", {}, "relay"))),
     (head, lane) => {
+      put(head.querySelector("strong"), `#${lane.number}`);
       put(part(head, "who"), lane.who || "not authenticated");
       part(head, "who").title = lane.who;
-      put(part(head, "by"), [lane.failed ? "no TLS" : lane.transport, lane.open ? "" : "ended"].filter(Boolean).join(", "));
+      put(part(head, "by"), [lane.failed ? "no TLS" : lane.transport, lane.last === Infinity ? "" : "ended"].filter(Boolean).join(", "));
     });
 }
 
@@ -517,29 +605,74 @@ const SHOWN = {
   control: (entry) => [entry.type, entry.text.slice(0, 80)],
 };
 
+const WAITING = /^(hold|delay)\b/; // strikes after which a decided answer waits
+const LOST = /^drop\b/; // strikes after which it is not sent
+const GROUPS = { fault: "faults", unsent: "faults", control: "controls" };
+const ASKED = { hello_response: "hello", auth_response: "auth", tunnel_response: "tunnel_info", heartbeat_response: "heartbeat" };
+const SEEN = ["request", "answer", "sent"];
+
+const isWrong = (entry) => entry.event === "not_secured" || entry.remarks.length > 0 ||
+  (entry.event === "answer" && (entry.type === "error" || SHOWN.answer(entry)[1] === "not JSON"));
+const isBeat = (entry) => ["request", "answer"].includes(entry.event) && entry.type.startsWith("heartbeat") && !entry.remarks.length &&
+  !entry.fate && (entry.event === "request" || entry.asked?.type === "heartbeat");
+const isFolded = (entry) => $("fold").checked && entry.beats?.count > 1 && entry !== entry.beats.last;
+
+// The group of an entry in the filter by type: that of an error is the request's.
+function group(entry) {
+  if (!SEEN.includes(entry.event)) return GROUPS[entry.event] ?? "connections";
+  const type = entry.type === "error" ? entry.asked?.type ?? "error" : ASKED[entry.type] ?? entry.type;
+  return ["hello", "auth", "tunnel_info", "heartbeat"].includes(type) ? type : "others";
+}
+
+function passes(entry) {
+  const wanted = $("type").value;
+  const bad = isWrong(entry) || entry.failed || ["fault", "sent", "unsent", "unread"].includes(entry.event);
+  return (!wanted || wanted === group(entry)) && (!$("wrong-only").checked || bad);
+}
+
+function lasted(seconds) {
+  return seconds < 0.9995 ? `${Math.max(0, seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms` : `${seconds.toFixed(seconds < 9.95 ? 2 : 1)} s`;
+}
+
+// How long the relay took to decide on an answer, or how long that answer waited.
+function latency(entry) {
+  const from = entry.event === "answer" ? entry.asked : entry.event === "sent" && entries.find((each) => each.number === entry.of);
+  return from ? `+${lasted(entry.time - from.time)}` : "";
+}
+
+// What became of an answer that did not leave when the relay decided on it.
+const fate = (entry) => entry.event !== "answer" ? "" : entry.sent ? "decided" : entry.fate;
+
 function row(entry) {
-  const beat = entry.type.startsWith("heartbeat") && ["request", "answer"].includes(entry.event);
   const control = entry.connection === 0; // of the whole relay
-  const place = control ? 0 : lanes.findIndex((lane) => lane.number === entry.connection);
-  // The head of a lane shows the transport.
-  if (place < 0 || entry.event === "connected" || (beat && !$("heartbeats").checked)) return null;
-  const [name, what] = SHOWN[entry.event](entry);
+  const place = control ? 0 : laneOf(entry);
+  if (place < 0 || entry.event === "connected" || isFolded(entry)) return null; // the head of a lane shows the transport
+  if (!passes(entry)) {
+    filtered += 1;
+    return null;
+  }
+  const folds = $("fold").checked && entry.beats?.count > 1;
+  const late = fate(entry);
+  const [name, what] = folds ? [`heartbeat ×${entry.beats.count}`, ""] : SHOWN[entry.event](entry);
+  const took = folds ? `≤${lasted(entry.beats.slowest)}` : latency(entry);
   const more = [what, ...entry.remarks].filter(Boolean).join(" · ");
-  const wrong = entry.event === "not_secured" || (entry.event === "answer" && (entry.type === "error" || what === "not JSON")) ||
-    entry.remarks.length > 0;
-  const button = make("button", { type: "button", tabindex: -1, class: `arrow ${entry.event} ${wrong ? "wrong" : ""}`,
-    "aria-label": `${moment(entry.time)}, ${control ? "" : `connection ${entry.connection}, `}${WAYS[entry.event]}: ${name} ${more}`,
+  const button = make("button", { type: "button", tabindex: -1,
+    class: `arrow ${folds ? "beats" : entry.event} ${isWrong(entry) ? "wrong" : ""} ${late ? "late" : ""}`,
+    "aria-label": `${moment(entry.time)}, ${control ? "" : `connection ${entry.connection}, `}${folds ? "both ways" : WAYS[entry.event]}: ${late && `${late}: `}${name} ${more} ${took}`,
+    title: folds ? `since ${moment(entry.beats.began)}` : more,
     onclick: () => showText(entry) },
-  make("span", { class: "label" }, name, " ", make("i", {}, more)),
+  make("span", { class: "label" }, entry.event === "accepted" ? make("b", {}, `#${entry.connection} `) : "",
+    late && make("b", {}, `${late}: `), name, " ", make("i", {}, more)),
   make("span", { class: "line" }));
   button.style.gridColumn = control ? "2 / -1" : place + 2;
-  const lifelines = lanes.map((lane, at) => {
-    const life = make("span", { class: `life ${entry.number < lane.first || entry.number > lane.last ? "none" :
-      entry.number === lane.first ? "begin" : entry.number === lane.last ? "end" : ""}` });
+  const lifelines = lanes.map((column, at) => {
+    const lane = column.find(({ first, last }) => entry.number >= first && entry.number <= last);
+    const life = make("span", { class: `life ${!lane ? "none" : entry.number === lane.first ? "begin" : entry.number === lane.last ? "end" : ""}` });
     life.style.gridColumn = at + 2;
     return life;
   });
-  entry.row = make("li", { class: entry === shown ? "shown" : "" }, button, make("span", { class: "time" }, moment(entry.time)), ...lifelines);
+  entry.row = make("li", { class: entry === shown ? "shown" : "" }, button, make("span", { class: `time ${entry.event === "sent" ? "after" : ""}` }, moment(entry.time),
+    make("span", { class: "took" }, took)), ...lifelines);
   button.entry = entry;
   return entry.row;
 }
@@ -554,10 +687,12 @@ function showText(entry) {
   const when = new Date(entry.time * 1000).toISOString();
   const who = entry.tenant ? `, ${entry.tenant} / ${entry.subject}` : "";
   const about = entry.connection ? `connection ${entry.connection}${who}` : "the whole relay";
-  const answer = entries.find((each) => each.number === entry.of);
-  const decided = answer ? `, decided at ${moment(answer.time)}` : "";
+  const answer = entry.event === "answer" ? entry : entries.find((each) => each.number === entry.of);
+  const times = answer ? `, decided at ${moment(answer.time)}${answer.asked ? ` (${lasted(answer.time - answer.asked.time)} after the request)` : ""}` +
+    (answer.sent ? `, sent at ${moment(answer.sent.time)} (${lasted(answer.sent.time - answer.time)} later)` : answer.fate ? `, ${answer.fate}` : "") : "";
+  const beats = entry.beats?.count > 1 ? [`${entry.beats.count} heartbeats since ${moment(entry.beats.began)}, each answered within ${lasted(entry.beats.slowest)}`] : [];
   const remarks = entry.remarks.map((remark) => `Remark: ${remark}`);
-  put($("detail-about"), [`Entry ${entry.number}, ${when}, ${about}${decided}`, ...remarks].join("\n"));
+  put($("detail-about"), [`Entry ${entry.number}, ${when}, ${about}${times}`, ...beats, ...remarks].join("\n"));
   put($("raw"), entry.text || [entry.type, entry.by && `by the ${entry.by}`, entry.address].filter(Boolean).join(" "));
   let read = "";
   try {
@@ -604,6 +739,7 @@ function choose(number) {
 function forget() {
   entries = [];
   pending = [];
+  talks = new Map();
   leftOut = 0;
   showText(null);
   draw(true);
@@ -613,7 +749,7 @@ function forget() {
 $("close").addEventListener("click", closeText);
 $("detail").addEventListener("keydown", (event) => event.key === "Escape" && closeText());
 $("clear").addEventListener("click", forget);
-for (const id of ["which", "heartbeats"]) {
+for (const id of ["which", "tenant", "type", "wrong-only", "fold"]) {
   $(id).addEventListener("change", () => {
     draw(true);
     showKept();
@@ -682,6 +818,8 @@ async function listen() {
   }
 }
 
+const reveal = () => document.documentElement.classList.remove("loading"); // the page is hidden until its history is there
+
 async function live() {
   let pause = 250;
   for (;;) {
@@ -690,6 +828,10 @@ async function live() {
       await refresh();
       if (kinds.size === 0) await loadKinds();
       if (before === started) put($("said"), "The relay is reachable again.");
+      for (const entry of await get(`transcript?since=${lastNumber}`)) take(entry);
+      draw();
+      showKept();
+      reveal();
       linked = true;
       pause = 250;
       await listen();
@@ -697,6 +839,7 @@ async function live() {
       if (!(error instanceof Unreachable) && error.name !== "AbortError" && !(error instanceof TypeError)) put($("wrong"), error.message);
     }
     linked = false;
+    reveal();
     put($("state"), "not reachable");
     $("state").className = "state lost";
     put($("said"), "The relay is not reachable; the page continues when it is reachable again.");

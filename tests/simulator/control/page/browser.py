@@ -74,6 +74,15 @@ class Browser:
             kind,
         )
 
+    def select(self, list_: str, value: str) -> None:
+        """Choose a value of the list with this id."""
+        self.js(
+            "(document.getElementById(arguments[0]).value = arguments[1], "
+            "document.getElementById(arguments[0]).dispatchEvent(new Event('change')))",
+            list_,
+            value,
+        )
+
     def press(self, *keys: str) -> None:
         """Press keys in the focused element."""
         ActionChains(self.driver, duration=0).send_keys(*keys).perform()

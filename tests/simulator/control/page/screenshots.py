@@ -36,6 +36,12 @@ FAULTS: Final = (
         "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
     },
     {"name": "comma", "kind": "damage-json", "how": "trailing-comma", "when": {"message": "error", "tenant": "acme"}},
+    {
+        "name": "far",
+        "kind": "delay",
+        "seconds": 0.25,
+        "when": {"tenant": "acme", "message": "tunnel_response", "nth": 2},
+    },
     {"name": "late", "kind": "hold", "when": {"message": "heartbeat_response", "tenant": "tenant-002"}},
 )
 
@@ -60,7 +66,8 @@ def traffic(relay: Simulator, stack: ExitStack) -> None:
         for message in messages:
             client.names(message)
     third.send(BEAT)
-    first.ask(BEAT)
+    for _ in range(40):
+        first.ask(BEAT)
 
 
 def take(browser: Browser, url: str, scheme: str) -> bytes:

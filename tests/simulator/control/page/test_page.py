@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 
 import pytest
 from selenium.webdriver import Keys
 
+from cbspec.profile.target import Tenant
 from cbspec.redact import has_token
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.server import ControlServer
@@ -31,7 +33,7 @@ def test_traffic_is_shown_live(browser: Browser, loop: LoopThread, relay: Simula
     browser.until("!document.getElementById('empty').hidden")
     wire = talk(relay, tunnel("tunnel_001"), BEAT)
     greeting = [
-        "accepted 127.0.0.1",
+        "#1 accepted 127.0.0.1",
         "TLSv1.3 TLS_AES_256_GCM_SHA384",
         "hello",
         "hello_response",
@@ -47,9 +49,24 @@ def test_traffic_is_shown_live(browser: Browser, loop: LoopThread, relay: Simula
     browser.until_text("#kept", "2 more")
     browser.until_arrows(10)
     browser.click("#pause")
+    assert browser.until_arrows(9)[8] == "heartbeat ×2"
+    browser.click("#fold")
     browser.until_arrows(12)
-    browser.click("#heartbeats")
-    browser.until_arrows(8)
+    for filter_, value, arrows in (("type", "auth", 2), ("type", "connections", 2), ("type", "", 12)):
+        browser.select(filter_, value)
+        browser.until_arrows(arrows)
+        assert ("filtered" in browser.text("#kept")) == (arrows < 12)
+    browser.select("tenant", "tenant-002")
+    browser.until_arrows(0)
+    browser.select("tenant", "tenant-001")
+    browser.until_arrows(12)
+    wire.ask(tunnel(remote_port=0))
+    browser.click("#wrong-only")
+    assert browser.until_arrows(2) == [
+        "tunnel_info t · remote_port 0: the specification has a whole number from 1 to 65535",
+        "error invalid_tunnel_info",
+    ]
+    browser.click("#wrong-only")
     wire.socket.close()
     browser.until("document.querySelector('.arrow.ended')")
     browser.until("document.getElementById('no-connections').hidden === false")
@@ -67,7 +84,7 @@ def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
     assert '"auth"' in browser.text("#raw")
     assert not has_token(browser.text("#detail"))
     browser.press(Keys.ESCAPE)
-    browser.tab_to("clear", Keys.TAB)
+    browser.tab_to("fold", Keys.TAB)
     browser.press(Keys.TAB, Keys.UP, Keys.UP, Keys.UP, Keys.ENTER)
     browser.until("!document.getElementById('detail').hidden")
     shown = json.loads(browser.text("#raw"))
@@ -124,6 +141,9 @@ def test_forms_have_labels_refuse_wrong_faults_and_accept_json(browser: Browser,
         browser.js(submit)
         browser.until_text("#refused", problem)
     browser.until("!document.getElementById('refused').textContent.includes('JSON, such as')")
+    browser.choose("error")
+    browser.select("param-code", " ")  # another code than the standard ones
+    assert browser.js("[document.activeElement.id, document.activeElement.type]") == ["param-code", "text"]
     browser.choose("written as JSON")
     browser.js(submit)
     browser.until_text("#faults", "drop → pass")
@@ -135,6 +155,8 @@ def test_forms_have_labels_refuse_wrong_faults_and_accept_json(browser: Browser,
 def test_usage_bars_follow_the_relay(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": 2, "connection_limit": 4})
     browser.go(url(relay))
+    browser.until("!document.getElementById('idle').hidden")
+    browser.click("#idle")
     meter = "document.querySelector('[aria-label=\"{} of tenant-001\"]')"
     tunnels, connections = meter.format("tunnels"), meter.format("connections")
     browser.until(f"{tunnels}.ariaValueMax === '2' && {tunnels}.ariaValueNow === '0'")
@@ -147,6 +169,7 @@ def test_usage_bars_follow_the_relay(browser: Browser, loop: LoopThread, relay: 
     browser.until(f"{tunnels}.ariaValueNow === '0'")
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": None})
     browser.until(f"{tunnels}.hidden")
+    browser.until_text("#tenants", "0 / ∞")
 
 
 def test_the_controls_of_the_relay(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
@@ -176,9 +199,72 @@ def test_the_controls_of_the_relay(browser: Browser, loop: LoopThread, relay: Si
     browser.press(Keys.ENTER)
     browser.until_text("#clock", "+1 h")
     assert relay.controls.time()["ahead"] == 3600
-    browser.tab_to("reset", Keys.TAB)
+    browser.tab_to("reset", Keys.SHIFT + Keys.TAB)
     browser.press(Keys.ENTER)
     browser.until(state.format("serving", "false"))
+
+
+TIMES = re.compile(r"decided at [\d:.]+ \([\d.]+ m?s after the request\), sent at [\d:.]+ \([\d.]+ m?s later")
+
+
+def test_the_times_of_a_late_answer_are_shown(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
+    hold = {"kind": "hold", "name": "late", "when": {"message": "tunnel_response"}}
+    loop.call(lambda: relay.controls.add_fault(hold))
+    browser.go(url(relay))
+    wire = talk(relay)
+    wire.send(tunnel("t"))
+    browser.until_text(".arrow.late", "not sent yet: tunnel_response t")
+    loop.call(lambda: relay.controls.release("late"))
+    assert b"tunnel_response" in wire.line()
+    browser.until_text(".arrow.late", "decided: tunnel_response t")
+    assert browser.text(".arrow.sent").strip() == "sent: tunnel_response t"
+    assert re.fullmatch(r"\+[\d.]+ m?s", browser.text(".time.after .took"))
+    for arrow in (".arrow.late", ".arrow.sent"):
+        browser.click(arrow)
+        assert TIMES.search(browser.text("#detail"))
+
+
+def test_the_history_is_there_when_the_page_appears(browser: Browser, relay: Simulator, talk: Talk) -> None:
+    talk(relay, tunnel("tunnel_001"))
+    note = """new MutationObserver(() => {
+      if (document.documentElement?.className === '') window.atFirst ??= document.querySelectorAll('.arrow').length;
+    }).observe(document, {subtree: true, attributes: true});"""
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": note})
+    browser.go(url(relay))
+    assert browser.until("window.atFirst") == 8
+    browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_an_ended_connection_leaves_its_column_to_the_next(browser: Browser, relay: Simulator, talk: Talk) -> None:
+    browser.go(url(relay))
+    heads = "[...document.querySelectorAll('#lanes strong')].map((each) => each.textContent).join()"
+    for number in range(1, 4):
+        wire = talk(relay)
+        browser.until(f"{heads} === '#{number}'")
+        wire.socket.close()
+        browser.until(f"document.querySelectorAll('.arrow.ended').length === {number}")
+    talk(relay)
+    talk(relay)
+    browser.until(f"{heads} === '#4,#5'")
+    assert browser.until_arrows(33)[7] == "#2 accepted 127.0.0.1"
+
+
+def test_idle_tenants_fold(browser: Browser, loop: LoopThread, talk: Talk) -> None:
+    tenants = tuple(Tenant(f"tenant-00{number}") for number in range(1, 7))
+    simulator = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0), tenants=tenants))
+    loop.run(simulator.start())
+    try:
+        talk(simulator)
+        browser.go(url(simulator))
+        rows = "[...document.querySelectorAll('#tenants .name')].map((each) => each.textContent).join()"
+        browser.until(f"{rows} === 'tenant-001,the whole relay'")
+        assert browser.text("#idle") == "5 idle tenants"
+        browser.tab_to("idle", Keys.TAB)
+        browser.press(Keys.ENTER)
+        browser.until("document.querySelectorAll('#tenants tr').length === 7")
+        browser.leave()
+    finally:
+        loop.run(simulator.close())
 
 
 def test_connections_without_messages_are_shown(browser: Browser, loop: LoopThread, relay: Simulator) -> None:
@@ -199,7 +285,7 @@ def test_connections_without_messages_are_shown(browser: Browser, loop: LoopThre
     assert '"token":"<token>"' in plain_text
     assert "the client sent the alert unknown_ca" in alert
     browser.until("document.querySelector('.arrow.ended').textContent.includes('by the relay')")
-    assert browser.js("[...document.querySelectorAll('.by')].map((each) => each.textContent)") == ["no TLS, ended"] * 2
+    assert browser.js("[...document.querySelectorAll('.by')].map((each) => each.textContent)") == ["no TLS, ended"]
     with socket.create_connection(relay.address):  # sends nothing
         browser.until("document.querySelectorAll('.arrow.accepted').length === 3")
     browser.until("document.querySelectorAll('.arrow.ended').length === 3")
@@ -238,6 +324,7 @@ def test_hostile_text_stays_text(browser: Browser, loop: LoopThread, relay: Simu
 def test_memory_is_bounded(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "oversize", "bytes": 50_000, "when": {"message": "tunnel_response"}})
     browser.go(url(relay))
+    browser.click("#fold")
     wire = talk(relay, tunnel("t"), *[BEAT] * 300)
     browser.until_text("#kept", "211 earlier")
     browser.until_arrows(400)
@@ -348,5 +435,9 @@ def test_every_text_has_enough_contrast(browser: Browser, loop: LoopThread, sche
         browser.click("#drain")
         browser.until("document.querySelector('.state.draining')")
         assert browser.js(CONTRAST) == []
+        browser.size(420, 860)
+        controls = "[...document.querySelectorAll('button:not(.arrow), input, select')]"
+        assert browser.js(f"{controls}.filter((each) => each.getClientRects()[0]?.right > 420).length") == 0
+        assert browser.js("document.documentElement.scrollWidth") <= 420
         assert browser.js("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
         browser.leave()
