@@ -11,7 +11,7 @@ from typing import Final
 from cbspec.profile.dialling import Dialler
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.probe.waits import Events, ready
-from cbspec_conformance.record.capture import CapturedConnection, Recorder, Way
+from cbspec_conformance.record.capture import CapturedConnection, PieceKind, Recorder
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 
@@ -105,7 +105,7 @@ class Tcp:
         while view:
             try:
                 sent = self._sock.send(view)
-                self._note(Way.SENT, view[:sent])
+                self._note(PieceKind.SENT, view[:sent])
                 view = view[sent:]
             except BlockingIOError:
                 if not self._ready(self._writable, max(0.0, deadline - time.monotonic())):
@@ -127,12 +127,12 @@ class Tcp:
         try:
             data = self._sock.recv(_CHUNK)
         except ConnectionResetError:
-            self._note(Way.RESET_RECEIVED)
+            self._note(PieceKind.RESET_RECEIVED)
             raise
-        self._note(Way.RECEIVED if data else Way.FIN_RECEIVED, data)
+        self._note(PieceKind.RECEIVED if data else PieceKind.FIN_RECEIVED, data)
         return data
 
-    def _note(self, way: Way, data: bytes | memoryview = b"") -> None:
+    def _note(self, way: PieceKind, data: bytes | memoryview = b"") -> None:
         if self._capture is not None:
             self._capture.add(way, bytes(data))
 
@@ -160,15 +160,15 @@ class Tcp:
     def finish(self) -> None:
         """Half-close: no more data will be sent."""
         self._sock.shutdown(socket.SHUT_WR)
-        self._note(Way.FIN_SENT)
+        self._note(PieceKind.FIN_SENT)
 
     def reset(self) -> None:
         """Abort the connection with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._sock.close()
-        self._note(Way.RESET_SENT)
+        self._note(PieceKind.RESET_SENT)
 
     def close(self) -> None:
         """Close; sent data is still delivered."""
         self._sock.close()
-        self._note(Way.FIN_SENT)
+        self._note(PieceKind.FIN_SENT)

@@ -14,7 +14,7 @@ MOST: Final = 4 * 1024 * 1024
 _RANDOM: Final = slice(6, 38)  # of a ClientHello, in the handshake message (RFC 8446, 4.1.2)
 
 
-class Way(StrEnum):
+class PieceKind(StrEnum):
     """The kind of a piece, seen from the suite."""
 
     SENT = "sent"
@@ -30,7 +30,7 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     """What passed at a time in seconds since the epoch."""
 
     at: float
-    way: Way
+    way: PieceKind
     data: bytes = b""
 
 
@@ -48,7 +48,7 @@ class CapturedConnection(msgspec.Struct):
     @property
     def client_random(self) -> bytes:
         """The random value of the ClientHello, by which a key log names the session (b"": there is none)."""
-        sent = b"".join(piece.data for piece in self.pieces[:100] if piece.way is Way.SENT)
+        sent = b"".join(piece.data for piece in self.pieces[:100] if piece.way is PieceKind.SENT)
         if sent.startswith(b"PROXY "):
             sent = sent.partition(b"\r\n")[2]
         message = b""
@@ -67,18 +67,18 @@ class Recorder:
         self._room = room
         self._over = self._ended = False
 
-    def add(self, way: Way, data: bytes = b"") -> None:
+    def add(self, way: PieceKind, data: bytes = b"") -> None:
         """Record a piece; nothing follows a cut."""
-        if self._over or (not data and way in (Way.SENT, Way.RECEIVED)):
+        if self._over or (not data and way in (PieceKind.SENT, PieceKind.RECEIVED)):
             return
-        if way in (Way.FIN_SENT, Way.RESET_SENT):
+        if way in (PieceKind.FIN_SENT, PieceKind.RESET_SENT):
             if self._ended:
                 return
             self._ended = True
         self._room[0] -= len(data)
         self._over = self._room[0] < 0
         self._connection.pieces.append(
-            Piece(self._clock(), Way.CUT) if self._over else Piece(self._clock(), way, bytes(data))
+            Piece(self._clock(), PieceKind.CUT) if self._over else Piece(self._clock(), way, bytes(data))
         )
 
 

@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cbspec_conformance.record.capture import CapturedConnection, Way
+from cbspec_conformance.record.capture import CapturedConnection, PieceKind
 
 _SECTION, _INTERFACE, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 6, 10
 _COMMENT, _APPLICATION, _RESOLUTION = 1, 4, 9  # numbers of options
@@ -24,10 +24,10 @@ _MOST: Final = 1440  # bytes of data in one packet, as on a usual network
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
 _MACS: Final = (b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02")  # locally administered
 _ENDS: Final = {
-    Way.FIN_SENT: (True, _FIN | _ACK),
-    Way.FIN_RECEIVED: (False, _FIN | _ACK),
-    Way.RESET_SENT: (True, _RST | _ACK),
-    Way.RESET_RECEIVED: (False, _RST | _ACK),
+    PieceKind.FIN_SENT: (True, _FIN | _ACK),
+    PieceKind.FIN_RECEIVED: (False, _FIN | _ACK),
+    PieceKind.RESET_SENT: (True, _RST | _ACK),
+    PieceKind.RESET_RECEIVED: (False, _RST | _ACK),
 }
 
 
@@ -88,7 +88,7 @@ class PcapngFile:
 def packets(connection: CapturedConnection) -> Iterator[tuple[float, str, bytes]]:
     """Yield the packets of a connection: the time, a comment ("": none) and the bytes from the Ethernet header on."""
     ours, theirs = 1, 1
-    cut = "".join(f"\n{piece.way}" for piece in connection.pieces if piece.way is Way.CUT)
+    cut = "".join(f"\n{piece.way}" for piece in connection.pieces if piece.way is PieceKind.CUT)
     yield connection.began, connection.comment + cut, _packet(connection, True, 0, 0, _SYN)
     yield connection.began, "", _packet(connection, False, 0, 1, _SYN | _ACK)
     yield connection.began, "", _packet(connection, True, 1, 1, _ACK)
@@ -98,7 +98,7 @@ def packets(connection: CapturedConnection) -> Iterator[tuple[float, str, bytes]
             sent, flags = _ENDS[piece.way]
             yield piece.at, "", _packet(connection, sent, *((ours, theirs) if sent else (theirs, ours)), flags)
             ours, theirs = (ours + 1, theirs) if sent else (ours, theirs + 1)
-        sent = piece.way is Way.SENT
+        sent = piece.way is PieceKind.SENT
         for start in range(0, len(piece.data), _MOST):
             data = piece.data[start : start + _MOST]
             mark = not marked and sent and piece.at >= connection.decisive

@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from cbspec_conformance.record.capture import CapturedConnection, Captures, Piece, Way
+from cbspec_conformance.record.capture import CapturedConnection, Captures, Piece, PieceKind
 from cbspec_conformance.reporting.pcapng import PcapngFile
 from tests.conformance.commands import simulator, verify
 from tests.support.processes import program
@@ -25,13 +25,18 @@ def tshark(file: Path, *options: str) -> list[str]:
 
 def test_packets_carry_the_bytes_with_right_numbers_and_checksums(tmp_path: Path) -> None:
     sent, received = b"0123456789" * 501, b"abcdefg" * 10_000
-    ends = ((Way.FIN_SENT, Way.FIN_RECEIVED), (Way.RESET_RECEIVED,), (Way.CUT,))
+    ends = ((PieceKind.FIN_SENT, PieceKind.FIN_RECEIVED), (PieceKind.RESET_RECEIVED,), (PieceKind.CUT,))
     cases = [(host, end) for host in ("192.0.2.7", "2001:db8::7") for end in ends]
     (keys := tmp_path / "keys").touch()
     file = tmp_path / "x.pcapng"
     written = PcapngFile(file, "a run", keys)
     for number, (host, end) in enumerate(cases):
-        ways = [(Way.SENT, b"x"), (Way.RECEIVED, received), (Way.SENT, sent), *((way, b"") for way in end)]
+        ways = [
+            (PieceKind.SENT, b"x"),
+            (PieceKind.RECEIVED, received),
+            (PieceKind.SENT, sent),
+            *((way, b"") for way in end),
+        ]
         pieces = [Piece(1.5 + at / 1000, way, data) for at, (way, data) in enumerate(ways)]
         written.add(
             [CapturedConnection(1, (host, 50000), (host, 50001 + number), 1.5, pieces, "a case", decisive=1.501)]
@@ -45,7 +50,7 @@ def test_packets_carry_the_bytes_with_right_numbers_and_checksums(tmp_path: Path
         for port, data in (("50000", b"x" + sent), (str(50001 + number), received)):
             assert bytes.fromhex("".join(row[1] for row in mine if row[0] == port)) == data
         assert mine[0][2].startswith("a case")
-        assert ("cut: " in mine[0][2]) == (Way.CUT in end)
+        assert ("cut: " in mine[0][2]) == (PieceKind.CUT in end)
         assert [row[3] for row in mine if row[2] == "the decisive request"] == ["1.502000000"]
 
 
@@ -53,11 +58,11 @@ def test_a_case_keeps_a_bounded_number_of_bytes() -> None:
     captures, connection = Captures(), CapturedConnection(1, ("127.0.0.1", 1), ("127.0.0.1", 2), 0.0)
     recorder = captures.begin(connection, lambda: 1.0)
     for _ in range(70):
-        recorder.add(Way.RECEIVED, bytes(1 << 16))
-    assert [piece.way for piece in connection.pieces] == [Way.RECEIVED] * 64 + [Way.CUT]
+        recorder.add(PieceKind.RECEIVED, bytes(1 << 16))
+    assert [piece.way for piece in connection.pieces] == [PieceKind.RECEIVED] * 64 + [PieceKind.CUT]
     later = CapturedConnection(2, ("127.0.0.1", 3), ("127.0.0.1", 2), 0.0)
-    captures.begin(later, lambda: 2.0).add(Way.SENT, b"more")
-    assert [piece.way for piece in later.pieces] == [Way.CUT]
+    captures.begin(later, lambda: 2.0).add(PieceKind.SENT, b"more")
+    assert [piece.way for piece in later.pieces] == [PieceKind.CUT]
 
 
 def test_tshark_shows_the_messages_of_a_failing_run(tmp_path: Path) -> None:
