@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 
@@ -176,15 +176,24 @@ def made(finding: Finding) -> FindingMade:
 
 @dataclass(slots=True)
 class RecordedCase:
-    """A case with its exchanges and its findings."""
+    """A case with its findings, and its exchanges at the `offsets` of a file: a long run has gigabytes of them."""
 
     event: CaseReported
-    exchanges: list[ExchangeSeen] = field(default_factory=list)
+    file: Path
+    offsets: list[int] = field(default_factory=list)
     findings: list[FindingMade] = field(default_factory=list)
 
     @property
+    def exchanges(self) -> list[ExchangeSeen]:
+        """The case's exchanges, read from the file. Raises OSError."""
+        if not self.offsets:
+            return []
+        with self.file.open("rb") as lines:
+            return [msgspec.convert(json.loads(_line_at(lines, offset)), ExchangeSeen) for offset in self.offsets]
+
+    @property
     def records(self) -> list[Row]:
-        """The case's transcript, as rows."""
+        """The case's transcript, as rows. Raises OSError."""
         return [row for exchange in self.exchanges for row in exchange.records]
 
 
@@ -205,28 +214,31 @@ class RecordedRun:
     @classmethod
     def load(cls, file: Path, against: Path | None = None) -> Self:
         """Read a stream; the last line may be incomplete. Raises StreamError, or OSError."""
-        started, *events = _events(file)
-        if not isinstance(started, RunStarted):
-            raise StreamError(f"{file}: line 1 is not the event run: not a stream of results; {_WRITTEN_BY}")
+        started: RunStarted | None = None
         rows: dict[str, Requirement] = {}
         cases: list[RecordedCase] = []
         loose: list[FindingMade] = []
         ended = None
-        for number, event in enumerate(events, 2):
+        for number, offset, event in _events(file):
             match event:
+                case RunStarted() if number == 1:
+                    started = event
                 case RequirementListed():
                     rows[event.id] = _row(event)
                 case CaseReported():
-                    cases.append(RecordedCase(event))
+                    cases.append(RecordedCase(event, file))
                 case FindingMade() if not event.case:
                     loose.append(event)
-                case ExchangeSeen() | FindingMade() if cases:
-                    of: list[Any] = cases[-1].exchanges if isinstance(event, ExchangeSeen) else cases[-1].findings
-                    of.append(event)
+                case FindingMade() if cases:
+                    cases[-1].findings.append(event)
+                case ExchangeSeen() if cases:
+                    cases[-1].offsets.append(offset)
                 case RunEnded():
                     ended = event
                 case _:
                     raise StreamError(f"{file}: line {number} is out of place: damaged")
+        if started is None:
+            raise StreamError(f"{file}: not a stream of results, or it has not begun; {_WRITTEN_BY}")
         cases.sort(key=lambda case: case.event.place)
         return cls(started, rows, cases, loose, ended, None if against is None else RecordedRun.load(against))
 
@@ -297,25 +309,31 @@ class RecordedRun:
         if own and own not in catalogue.requirements:
             raise UnknownRequirement(own, catalogue.requirements)
         found = pinned(rejudge(own, name, transcript_of(case.records), facts.why_not), catalogue)
-        return RecordedCase(case.event, case.exchanges, list(map(made, of_interest(found, own, self.started.only))))
+        findings = list(map(made, of_interest(found, own, self.started.only)))
+        return replace(case, findings=findings)
 
 
-def _events(file: Path) -> list[Event]:
-    events: list[Event] = []
+def _events(file: Path) -> Iterator[tuple[int, int, Event]]:
+    """Yield the number of each line, its offset and its event. Raises StreamError, or OSError."""
+    offset = 0
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):  # the run was killed while it wrote the line, or is writing it
-                break
+                return
             try:
                 value = json.loads(line)
                 if number == 1:
                     _check_format(value)
-                events.append(msgspec.convert(value, Event))
+                event: Event = msgspec.convert(value, Event)
             except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
                 raise StreamError(f"{file}: line {number} is not an event of a run: {error}") from None
-    if not events:
-        raise StreamError(f"{file}: not a stream of results, or it has not begun; {_WRITTEN_BY}")
-    return events
+            yield number, offset, event
+            offset += len(line)
+
+
+def _line_at(lines: BinaryIO, offset: int) -> bytes:
+    lines.seek(offset)
+    return lines.readline()
 
 
 def _check_format(value: object) -> None:
