@@ -200,8 +200,11 @@ TEXTS = st.text() | st.sampled_from(
 )
 
 
+OUTCOMES: Final = [each for each in Outcome if each is not Outcome.KNOWN]  # which no finding has
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=st.lists(TEXTS, min_size=4, max_size=4), outcome=st.sampled_from(Outcome))
+@given(texts=st.lists(TEXTS, min_size=4, max_size=4), outcome=st.sampled_from(OUTCOMES))
 def test_a_report_is_valid_whatever_texts_a_relay_sends(texts: list[str], outcome: Outcome, tmp_path: Path) -> None:
     expected, seen, exchange, name = texts
     found = Finding("CB-HEL-002", outcome, f"relay/a.py::{name}", seen, expected, seen, exchange, change=name)
