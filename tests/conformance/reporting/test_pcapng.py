@@ -69,7 +69,7 @@ def test_tshark_shows_the_messages_of_a_failing_run(tmp_path: Path) -> None:
     file, cases = tmp_path / "run.pcapng", "CB-HEL-001,CB-HEL-002,CB-TUN-002"
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
         options = ("--only", cases, "--own-cases", "--jobs", "2", "--pcapng", str(file))
-        done = verify("--target-profile", str(profile), *options, TMPDIR=str(tmp_path))
+        done = verify("--profile", str(profile), *options, TMPDIR=str(tmp_path))
     assert done.code == 1, done.text
     assert list(tmp_path.glob("cbspec-keys-*")) == []  # the keys are in the file, and nowhere else
     assert file.stat().st_mode & 0o777 == 0o600
