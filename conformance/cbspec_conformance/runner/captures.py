@@ -17,6 +17,7 @@ from cbspec_conformance.record.capture import CapturedConnection
 from cbspec_conformance.record.excerpt import decisive, excerpt
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.reporting.pcapng import PcapngFile
+from cbspec_conformance.runner.options import Options
 from cbspec_conformance.target.findings_log import FindingsLog
 
 CAPTURED: Final = "cbspec_captured"
@@ -81,3 +82,12 @@ class CaptureFile:
         if self._own is not None:
             self._own.unlink(missing_ok=True)
             os.environ.pop(VARIABLE, None)
+
+
+def capture_for(options: Options, config: pytest.Config, judged: str) -> CaptureFile | None:
+    """Return the file of --pcapng, which is closed at the end of the run; None if none is wanted."""
+    if options.pcapng is None or config.option.collectonly:
+        return None
+    file = CaptureFile(options.pcapng, f"cbspec verify {judged}")
+    config.add_cleanup(file.close)
+    return file

@@ -54,7 +54,7 @@ from cbspec_conformance.reporting.stream import case_lines
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
 from cbspec_conformance.runner.attempts import Attempts, measured, time_limit
 from cbspec_conformance.runner.blame import can_blame
-from cbspec_conformance.runner.captures import CaptureFile
+from cbspec_conformance.runner.captures import capture_for
 from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.display import RunDisplay
 from cbspec_conformance.runner.embedded import SimulatorFailed
@@ -133,10 +133,7 @@ class Suite:
         self._began = time.time()
         self._stream = None if self._is_worker else stream_for(options, config, self._began)
         self._preflight: Transcript | None = None
-        self._capture: CaptureFile | None = None
-        if options.pcapng is not None and not self._is_worker and not config.option.collectonly:
-            self._capture = CaptureFile(options.pcapng, f"cbspec verify {self._judged}")
-            config.add_cleanup(self._capture.close)
+        self._capture = None if self._is_worker else capture_for(options, config, self._judged)
         self.options = options
         self.facts = Facts()
         self._turns: Turns = Locks(None)
@@ -350,9 +347,8 @@ class Suite:
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, **how)
         self._begin_stream()
         unwritten = [*(self._stream.end(result) if self._stream is not None else ())]
-        for text in (*unwritten, self._capture.error if self._capture is not None else ""):
-            if text:
-                terminalreporter.write_line(text, red=True)
+        for text in filter(None, (*unwritten, self._capture.error if self._capture is not None else "")):
+            terminalreporter.write_line(text, red=True)
 
     @property
     def _subject(self) -> JudgedSubject:
@@ -364,7 +360,6 @@ class Suite:
         """Write the beginning of the stream: what is known after the preflight and the selection of the cases."""
         if self._stream is None or self._preflight is None or self._stream.has_begun:
             return
-        own = self.options.own_cases
         self._stream.begin(
             self._subject,
             command=command(self.options),
@@ -372,7 +367,7 @@ class Suite:
             facts=self.facts,
             plan=self._plan,
             narrowed=self._is_narrowed(),
-            own_cases=own,
+            own_cases=self.options.own_cases,
             selected=tuple(self._selected),
         )
         found = [finding for finding in self._findings if finding.case]
@@ -390,8 +385,7 @@ class Suite:
         verdicts = baseline.applied(self._verdicts())
         notes = [self._started.summary()] if self._started is not None and self._started.ends else []
         notes += [f"The run ended after the first failure, {self._stopped} (--fail-fast)."] if self._stopped else []
-        subject = self._subject
-        subject = msgspec.structs.replace(subject, notes=(*subject.notes, *notes))
+        subject = msgspec.structs.replace(self._subject, notes=(*self._subject.notes, *notes))
         return RunResult(
             verdicts,
             subject,
