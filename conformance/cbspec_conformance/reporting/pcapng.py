@@ -2,8 +2,7 @@
 
 The probe sees the bytes of a connection, not its packets. So Ethernet, IP and TCP headers are made here, with the real
 addresses, ports and times, and sequence numbers that fit the bytes. Source: draft-ietf-opsawg-pcapng (blocks and
-options), RFC 791, RFC 8200, RFC 9293. No maintained library writes Decryption Secrets Blocks: python-pcapng, dpkt and
-scapy know none.
+options), RFC 791, RFC 8200, RFC 9293. python-pcapng, the library for such files, has no Decryption Secrets Blocks.
 """
 
 from __future__ import annotations
