@@ -16,6 +16,7 @@ from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import Finding, Outcome, of_interest
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -207,6 +208,14 @@ def take_lines(report: pytest.TestReport) -> bytes:
 def kit_errors_of(report: pytest.TestReport) -> list[str]:
     """Return the kit's own errors in a report, each with its traceback."""
     return [text for name, text in report.sections if name == _KIT_ERROR]
+
+
+def new_failures(found: Sequence[Finding], every: Sequence[Finding], baseline: Baseline) -> list[Finding]:
+    """Return the failures among the findings of a case that are neither known nor follow from another of the run."""
+    failed = {finding.requirement for finding in found if finding.outcome is Outcome.FAILED}
+    suspects = {requirement for requirement in failed if baseline.known(requirement) is None}
+    run = of_a_run(every) if suspects else ()
+    return [finding for finding in run if finding.requirement in suspects and finding.outcome is Outcome.FAILED]
 
 
 def exchanges_of(report: pytest.TestReport) -> str:

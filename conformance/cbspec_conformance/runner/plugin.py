@@ -72,6 +72,7 @@ from cbspec_conformance.runner.outcomes import (
     findings_of,
     kit_errors_of,
     log_reports,
+    new_failures,
     outcome_of,
     requirement_of,
     requirements_of,
@@ -81,7 +82,7 @@ from cbspec_conformance.runner.outcomes import (
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.runner.reservations import Needs, needs_of
 from cbspec_conformance.runner.schedule import Schedule
-from cbspec_conformance.runner.started import START, StartedRelay
+from cbspec_conformance.runner.started import OF_THE_PROCESS, START, StartedRelay
 from cbspec_conformance.runner.streaming import stream_for, wants_stream
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
@@ -317,23 +318,16 @@ class Suite:
         if self._stopped and exitstatus == pytest.ExitCode.INTERRUPTED:
             exitstatus = pytest.ExitCode.TESTS_FAILED  # xdist ends a run after its last failure so
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        if self._started is not None and (ended := self._started.finding()) is not None:
-            self._blame_process(ended)
+        if self._started is not None and (ended := self._started.finding(self._findings)) is not None:
+            self._findings.append(ended)
+            if self._stream is not None:
+                self._stream.add(case_lines(OF_THE_PROCESS, Transcript(), [ended], self._began))
         if exitstatus in EXIT_CODES:
             session.exitstatus = EXIT_CODES[pytest.ExitCode(exitstatus)]
         elif self._shared is not None:
             session.exitstatus = self._result().exit_code
         if self._display.quiet and self._display.terminal is not None:
             self.pytest_terminal_summary(self._display.terminal)
-
-    def _blame_process(self, ended: Finding) -> None:
-        """Add the finding about a relay whose process has ended, unless a case saw it and tells more."""
-        if any(each.requirement == ended.requirement and each.outcome is Outcome.FAILED for each in self._findings):
-            return
-        self._findings.append(ended)
-        if self._stream is not None:
-            case = CaseReported(ended.case, ended.requirement, "The process of the relay stays up during the run.")
-            self._stream.add(case_lines(case, Transcript(), [ended], self._began))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the report and the files, even after an interruption."""
@@ -582,12 +576,9 @@ class Suite:
         self._display.ended(case_name(report.nodeid), own, outcome, exchanges_of(report), cases=len(self._places))
         for sentence in self._started.news() if self._started else ():
             self._display.say(sentence)
-        suspects = {finding.requirement for finding in found if finding.outcome is Outcome.FAILED}
-        suspects = {each for each in suspects if self.options.baseline.known(each) is None}
-        for finding in of_a_run(self._findings) if suspects else ():
-            if finding.requirement in suspects and finding.outcome is Outcome.FAILED:
-                self._display.failed(finding)
-                self._stopped = self._stopped or (finding.requirement if self.options.fail_fast else "")
+        for finding in new_failures(found, self._findings, self.options.baseline):
+            self._display.failed(finding)
+            self._stopped = self._stopped or (finding.requirement if self.options.fail_fast else "")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self) -> bool | None:

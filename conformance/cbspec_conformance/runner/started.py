@@ -26,6 +26,7 @@ from cbspec.redact import redact
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.runner.options import PLACEHOLDERS
 from cbspec_conformance.target.life import STAYS_UP
 
@@ -38,6 +39,12 @@ _DOWN: Final = 1.0  # seconds before a restart, in which the case that terminate
 _MOST: Final = 20  # ends of the relay after which it is not started again
 _LAST_LINES: Final = 6
 _TAIL: Final = 4096  # bytes of the output in which the last lines are
+
+
+OF_THE_PROCESS: Final = CaseReported(
+    "the relay's process", STAYS_UP, "The process of the relay stays up during the run."
+)
+"""The case of that finding, in the stream of results."""
 
 
 class CannotStartRelay(Exception):
@@ -84,12 +91,12 @@ class StartedRelay:
         news, self._news = self._news, []
         return news
 
-    def finding(self) -> Finding | None:
-        """Return the finding about a relay that ended by itself, or None."""
-        seen = f"the process {self.ends[0]}" if self.ends else ""
-        if not seen:
+    def finding(self, found: Sequence[Finding]) -> Finding | None:
+        """Return the finding about a relay that ended by itself, or None if it didn't or another one tells more."""
+        if not self.ends or any(each.requirement == STAYS_UP and each.outcome is Outcome.FAILED for each in found):
             return None
-        return Finding(STAYS_UP, Outcome.FAILED, "the relay's process", "", "a relay that stays up", seen)
+        seen = f"the process {self.ends[0]}"
+        return Finding(STAYS_UP, Outcome.FAILED, OF_THE_PROCESS.name, "", "a relay that stays up", seen)
 
     def summary(self) -> str:
         """Return a sentence about the restarts."""

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from cbspec.exit_codes import ExitCode
+from cbspec.profile.profile import Endpoint, resolve
+from cbspec_conformance.judging.verdicts import Outcome
+from cbspec_conformance.runner.started import started_relay
 from tests.conformance.commands import verdict, verify
 from tests.support.processes import served
 
@@ -68,6 +71,18 @@ def test_a_relay_that_terminates_is_started_again_and_blamed(tmp_path: Path) -> 
     (address,) = set(re.findall(r"^127\.0\.0\.1:(\d+) \(", done.text, re.MULTILINE))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(address)))
+
+
+def test_an_end_that_no_case_noticed_is_a_finding() -> None:
+    profile = resolve(None, Endpoint("127.0.0.1", 1))
+    with started_relay("sleep 60", profile, 0.0, None) as relay:
+        assert relay.finding([]) is None
+        relay.ends.append("ended with exit code 3")
+        found = relay.finding([])
+        assert found is not None
+        assert (found.requirement, found.outcome) == ("CB-ROB-002", Outcome.FAILED)
+        assert "exit code 3" in found.seen
+        assert relay.finding([found]) is None
 
 
 def test_the_certificate_and_the_secret_of_the_development_identity_suit_the_suite(tmp_path: Path) -> None:
