@@ -25,6 +25,7 @@ NOT_RUN = {
     r"(python3 -m venv|\. \.venv/bin/activate|pip install)\b": "the tests run in such an environment",
     r"(git clone|cd cbspec)\b": "the session begins in a checkout",
     r"docker ": "needs a daemon",
+    r".* \./my-": "the reader's own program",
     r".*\b(relay\.example|192\.0\.2\.1)\b": "another host",
     r"cbspec load .* --web\b": "ends with Ctrl-C",
 }
