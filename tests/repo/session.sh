@@ -1,5 +1,6 @@
 # The shell in which tests run the commands of a document: servers run in the background until the next one of their
-# program, and a run of the suite is a quick one. A step that fails ends the session with the step's line.
+# program, and a run of the suite is a quick one, of the cases that SELECTION names. A step that fails ends the session
+# with the step's line.
 set -euo pipefail
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
@@ -29,14 +30,16 @@ cbspec() {
     case "$*" in
     "simulate --list"* | *" --help") command cbspec "$@" ;;
     simulate* | tap*) serve "$1" '^{\|^CA file' cbspec "$@" ;;
-    verify\ * | verify-client\ *) command cbspec "$1" --effort quick "${@:2}" ;;
+    verify\ *) command cbspec verify --effort quick $SELECTION "${@:2}" ;;
+    verify-client\ *) command cbspec verify-client --effort quick "${@:2}" ;;
     *) command cbspec "$@" ;;
     esac
 }
 
 pytest() {
     case "$1" in
-    conformance/*) command pytest "$@" --effort quick ;;
+    conformance/client*) command pytest "$@" --effort quick ;;
+    conformance/*) command pytest "$@" --effort quick $SELECTION ;;
     *) command pytest "$@" ;;
     esac
 }
