@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 from importlib.util import find_spec
 from typing import Any, Final, NoReturn
 
@@ -180,8 +180,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
+    words = sys.argv[1:] if argv is None else argv
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        near = "".join(f"; did you mean {each}?" for each in get_close_matches(words[0], COMMANDS, n=1))
+        raise CommandError(f"there is no command {words[0]}{near} (cbspec --help lists them)")
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(words)
     except SystemExit as end:  # argparse's own number for a wrong option is 2
         return ExitCode.WRONG_USE if end.code else ExitCode.SUCCESS
     if args.command is None:

@@ -239,7 +239,10 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
         if number or exchanges > 1 or _is_cut(row.id, finding):
             _wrapped(told if exchanges > 1 else shortened(told, _MOST_TOLD), "  ", line, more="    ")
         for text in _excerpt(finding.exchange, None if exchanges > 1 else _MOST_LINES[row.role]):
-            line(shortened(f"  {text}", WIDTH), **({"bold": True} if text.startswith(">") else {"light": True}))
+            markup = {"bold": True} if text.startswith(">") else {"light": True}
+            parts = textwrap.wrap(text, WIDTH - 2, subsequent_indent=text[:1] + " " * 5) if exchanges > 1 else [text]
+            for part in parts:
+                line(shortened(f"  {part}", WIDTH), **markup)
     if (left := len(found) - exchanges) > 0:
         shown = {finding.change for finding in found[:exchanges]}
         others = dict.fromkeys(f"[{each.change}]" for each in verdict.findings if each.change not in {*shown, ""})

@@ -326,7 +326,8 @@ def _events(file: Path) -> Iterator[tuple[int, int, Event]]:
                     _check_format(value)
                 event: Event = msgspec.convert(value, Event)
             except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-                raise StreamError(f"{file}: line {number} is not an event of a run: {error}") from None
+                told = f"; {_WRITTEN_BY}" if number == 1 else ""
+                raise StreamError(f"{file}: line {number} is not an event of a run: {error}{told}") from None
             yield number, offset, event
             offset += len(line)
 

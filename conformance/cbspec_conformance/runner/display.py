@@ -64,6 +64,8 @@ class RunDisplay:
     def of(cls, config: pytest.Config) -> RunDisplay:
         """Return the display of a session that begins. A quiet one prints its only line without pytest's reporter."""
         reporter, verbosity = config.pluginmanager.get_plugin("terminalreporter"), Verbosity.take(config)
+        if reporter is not None:  # its report of an interruption names lines of pytest and options that cbspec lacks
+            vars(reporter)["_report_keyboardinterrupt"] = lambda: None
         if verbosity is Verbosity.QUIET and reporter is not None:
             config.pluginmanager.unregister(reporter)
         return cls(reporter, verbosity)

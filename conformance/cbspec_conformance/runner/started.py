@@ -37,7 +37,7 @@ _GRACE: Final = 5.0  # seconds between SIGTERM and SIGKILL
 _LOOK: Final = 0.05  # seconds between two looks at the process or its port
 _DOWN: Final = 1.0  # seconds before a restart, in which the case that terminated the relay finds it gone
 _MOST: Final = 20  # ends of the relay after which it is not started again
-_LAST_LINES: Final = 6
+_FIRST_LINES, _LAST_LINES = 3, 6  # of the output since the process was started: runtimes say the error first
 _TAIL: Final = 4096  # bytes of the output in which the last lines are
 
 
@@ -65,9 +65,15 @@ class StartedRelay:
         values = _values(profile, folder)
         self._words = [filled(word, values) for word in command]
         self._environment = {f"CBSPEC_{name.upper()}": value for name, value in values.items()}
+        if self._accepts():  # another process would be judged
+            raise CannotStartRelay(
+                f"another process listens on {profile.target.address}: end it, or name no address, so that a free "
+                "port is used"
+            )
         self._stopping = threading.Event()
         self._news: list[str] = []
         self.ends: list[str] = []
+        self._begin = 0  # of this process's output, in the log
         self._process = self._start()
         self._watch = threading.Thread(target=self._keep_up, name="relay", daemon=True)
 
@@ -117,6 +123,7 @@ class StartedRelay:
     def _start(self) -> subprocess.Popen[bytes]:
         try:
             with self._log.open("ab") as output:
+                self._begin = output.tell()
                 return subprocess.Popen(  # noqa: S603 - the user's own command
                     self._words,
                     stdin=subprocess.DEVNULL,
@@ -161,9 +168,12 @@ class StartedRelay:
 
     def _last_words(self) -> str:
         with self._log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
-            lines = redact(file.read().decode(errors="replace")).strip().splitlines()[-_LAST_LINES:]
-        return "; its last output: " + " | ".join(lines) if lines else ""
+            file.seek(max(self._begin, file.seek(0, os.SEEK_END) - _TAIL))
+            output = redact(file.read().decode(errors="replace"))
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        if len(lines) > _FIRST_LINES + _LAST_LINES:
+            lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
+        return "; its output: " + " | ".join(lines) if lines else ""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -100,8 +100,8 @@ def _tls(target: RelayUnderTest) -> str:
         if failure.unverified:
             raise NoTarget(
                 f"the certificate of {where} is not accepted: {failure.reason} (as {target.connector.server_name}, CA: "
-                f"{target.profile.tls.ca}). No token was sent. Give tls.ca or target.server_name in a profile, or set "
-                f"tls.verify = false"
+                f"{target.profile.tls.ca}). No token was sent. Give --ca FILE, or in a profile tls.ca or "
+                f"target.server_name; tls.verify = false accepts any certificate"
             ) from None
         if (missing := _missing(target)) and failure.alert in _REFUSED_OFFERS:
             raise NoTarget(

@@ -18,7 +18,7 @@ import pytest
 
 from cbspec import __main__ as entry
 from cbspec.catalogue.requirements import CATALOGUE, REQUIREMENTS, SPECIFICATION
-from cbspec.cli import COMMANDS, EXTRAS, main
+from cbspec.cli import EXTRAS, main
 from cbspec.errors import CommandError
 from cbspec.profile.profile import ProfileError
 from tests.repo.tree import ROOT
@@ -62,11 +62,11 @@ def test_the_extras_install_the_packages_of_their_commands() -> None:
             assert package not in light
 
 
-def test_an_unknown_command_is_reported_with_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_reported_with_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verfy"]) == 4
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert all(text in shown.err for text in ["verfy", *COMMANDS])
+    assert shown.err == "cbspec: there is no command verfy; did you mean verify? (cbspec --help lists them)\n"
 
 
 def test_a_bare_command_shows_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:

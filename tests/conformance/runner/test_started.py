@@ -65,7 +65,7 @@ def test_a_relay_that_terminates_is_started_again_and_blamed(tmp_path: Path) -> 
     assert re.search(r"^CB-ROB-002 a relay that stays up", done.text, re.MULTILINE)
     said = " ".join(done.text.split())
     assert "The relay ended by itself once and was started again" in said
-    assert "ended with exit code 3; its last output: panic: the table of connections is full. It was started" in said
+    assert "ended with exit code 3; its output: panic: the table of connections is full. It was started" in said
     assert (lives.read_text(), log.read_text().count("panic")) == ("xx", 1)
     assert verdict(done.text, "passed") > 20  # after the restart
     (address,) = set(re.findall(r"^127\.0\.0\.1:(\d+) \(", done.text, re.MULTILINE))
@@ -89,7 +89,7 @@ def test_the_certificate_and_the_secret_of_the_development_identity_suit_the_sui
     show = "import os, sys; sys.exit(open(sys.argv[2]).read() + os.environ['CBSPEC_PORT'])"
     done = verify("--", sys.executable, "-c", show, "{host}:{port}", "{cert}", "{key}", "{secret}")
     assert done.code == ExitCode.NOTHING_TO_JUDGE, done.text
-    assert "ended with exit code 1 before it accepted connections; its last output" in done.text
+    assert "ended with exit code 1 before it accepted connections; its output" in done.text
     assert "-----END CERTIFICATE-----" in done.text
     assert "Traceback" not in done.text
 
@@ -123,3 +123,10 @@ def test_no_relay_is_left_behind(number: int, tmp_path: Path) -> None:
     ended.register(relay, select.POLLIN)
     assert ended.poll(60_000), "the relay is still running"
     os.close(relay)
+
+
+def test_a_relay_is_not_started_where_another_process_listens(tmp_path: Path) -> None:
+    with served(tmp_path) as other:
+        done = verify(str(other.address[0]) + f":{other.address[1]}", "--", "sleep", "60")
+    assert done.code == ExitCode.WRONG_USE, done.text
+    assert f"another process listens on 127.0.0.1:{other.address[1]}: end it" in done.text
