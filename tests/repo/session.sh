@@ -18,7 +18,8 @@ serve() { # PROGRAM READY COMMAND ...: end the server of this program, start ano
         kill "$(<"$logs/$program.pid")" 2>/dev/null || true
         tail -f /dev/null --pid "$(<"$logs/$program.pid")"
     fi
-    command "$@" <&9 >"$logs/$program" 2>&1 &
+    : >"$logs/$program" # it exists before it is read
+    command "$@" <&9 >>"$logs/$program" 2>&1 &
     echo $! >"$logs/$program.pid"
     if ! timeout 60 grep -q "$ready" < <(tail -n +1 -f "$logs/$program" --pid $!); then
         cat "$logs/$program" >&2
@@ -30,7 +31,7 @@ cbspec() {
     case "$*" in
     "simulate --list"* | *" --help") command cbspec "$@" ;;
     simulate* | tap*) serve "$1" '^{\|^CA file' cbspec "$@" ;;
-    verify\ *) command cbspec verify --effort quick $SELECTION "${@:2}" ;;
+    verify\ *) command cbspec verify --effort quick ${SELECTION:+-k "$SELECTION"} "${@:2}" ;;
     verify-client\ *) command cbspec verify-client --effort quick "${@:2}" ;;
     *) command cbspec "$@" ;;
     esac
@@ -39,7 +40,7 @@ cbspec() {
 pytest() {
     case "$1" in
     conformance/client*) command pytest "$@" --effort quick ;;
-    conformance/*) command pytest "$@" --effort quick $SELECTION ;;
+    conformance/*) command pytest "$@" --effort quick ${SELECTION:+-k "$SELECTION"} ;;
     *) command pytest "$@" ;;
     esac
 }
