@@ -35,7 +35,7 @@ FEW = "test_1_hello or test_2_auth or test_3_tunnel or test_4_heart"
 """The cases of a run: those of the requirements without which no run is green."""
 
 WHOLE = (ROOT / "docs/tutorials/relay.md", ROOT / "docs/tutorials/ci.md")
-"""The documents whose runs are whole: they show a report, and an entry of a baseline that only a whole run finds stale."""
+"""The documents with whole runs: they show a report, and an entry of a baseline that only such a run finds stale."""
 
 NETWORK = ("unshare", "--user", "--map-root-user", "--net")
 SESSION = Path(__file__).with_name("session.sh")
