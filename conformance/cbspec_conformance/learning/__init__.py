@@ -1,0 +1,1 @@
+"""`cbspec learn`: the state machine of a relay, learned, compared with the specification and drawn."""

@@ -1,0 +1,100 @@
+"""Compares a learned machine with the specification: one shortest word for each difference, with its verdict."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cbspec.catalogue.requirements import Level, find
+from cbspec_conformance.learning.alphabet import CLOSED
+from cbspec_conformance.learning.conduct import Conduct, Standing
+from cbspec_conformance.learning.machine import Machine, Word
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A shortest word whose last output isn't that of the specification's table.
+
+    `requirement` is the one that it breaks, or the open point that it shows ("": none has an id); `level` is INFO if it
+    breaks none. `also` are other inputs that show the same in the place of the last one.
+    """
+
+    word: Word
+    outputs: Word
+    expected: str
+    requirement: str
+    level: Level
+    also: tuple[str, ...] = ()
+
+
+def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Difference]:
+    """Return the differences of a learned machine from the specification's, the gravest first.
+
+    The search follows both machines and the rules of the catalogue together. After a breach it goes no further. After a
+    difference that breaks nothing, only the rules still apply, unless both machines refuse.
+    """
+    found = dict[tuple[str, ...], Difference]()
+    start: tuple[int, int | None, Standing] = (0, 0, Standing())
+    seen, waiting = {start}, deque([(start, Word())])
+    while waiting:
+        (state, place, standing), word = waiting.popleft()
+        for letter in machine.inputs:
+            output, then = machine.edges[state, letter]
+            expected, follows = known.edges[place, letter] if place is not None else (output, None)
+            breach, after = conduct.judge(standing, letter, output)
+            longer = (*word, letter)
+            twin = letter == "heartbeat, split" and output == machine.edges[state, "heartbeat"][0]
+            if (breach or output != expected) and not standing.over and not twin:
+                requirement = breach or ("" if output == CLOSED else conduct.open_point(standing, letter))
+                key = (requirement, output, "" if breach or output == CLOSED else expected)
+                _add(found, key, _difference(machine, longer, expected, requirement, breaks=bool(breach)))
+            if breach:
+                continue
+            if output != expected and not (_refuses(output) and _refuses(expected)):
+                follows = None
+            if letter in ("reconnect", "resume"):
+                follows = 0
+            step = (then, follows, after)
+            if step not in seen:
+                seen.add(step)
+                waiting.append((step, longer))
+    if any(each.requirement == "CB-TUN-003" for each in found.values()):  # then no refused auth is needed
+        found = {key: each for key, each in found.items() if each.requirement != "CB-AUT-016"}
+    order = [Level.MUST, Level.SHOULD, Level.INFO]
+    return sorted(found.values(), key=lambda each: (order.index(each.level), len(each.word)))
+
+
+def judge_words(observed: Iterable[tuple[Word, Word]], conduct: Conduct) -> list[Difference]:
+    """Return the breaches in single words: the part that is known of a relay whose machine could not be learned."""
+    found = dict[tuple[str, str, str], Difference]()
+    for word, outputs in sorted(observed, key=lambda each: len(each[0])):
+        for difference in _breaches(word, outputs, conduct):
+            key = (difference.requirement, difference.word[-1], difference.outputs[-1])
+            if key not in found or len(difference.word) < len(found[key].word):
+                found[key] = difference
+    return list(found.values())
+
+
+def _breaches(word: Word, outputs: Word, conduct: Conduct) -> Iterator[Difference]:
+    standing = Standing()
+    for number, (letter, output) in enumerate(zip(word, outputs, strict=True), 1):
+        breach, standing = conduct.judge(standing, letter, output)
+        if breach:
+            yield Difference(word[:number], outputs[:number], "", breach, find(breach).level)
+            return
+
+
+def _refuses(output: str) -> bool:
+    return output.startswith("error ")
+
+
+def _add(found: dict[tuple[str, ...], Difference], key: tuple[str, ...], new: Difference) -> None:
+    """Add a difference, or only its input to a known one that shows the same."""
+    known = found.setdefault(key, new)
+    if known is not new and new.word[-1] not in (known.word[-1], *known.also):
+        found[key] = replace(known, also=(*known.also, new.word[-1]))
+
+
+def _difference(machine: Machine, word: Word, expected: str, requirement: str, *, breaks: bool) -> Difference:
+    level = find(requirement).level if breaks else Level.INFO
+    return Difference(word, machine.run(word), expected, requirement, level)

@@ -1,0 +1,153 @@
+"""Learns the machine of a relay: L# of AALpy, with words of the specification's table and random ones as the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any, Final
+
+from aalpy.base import SUL, Oracle
+from aalpy.learning_algs import run_Lsharp
+
+from cbspec_conformance.learning.machine import Machine, Word, machine_of
+from cbspec_conformance.learning.queries import Corrected, Queries
+
+_WALKS: Final = 60  # random words from each state
+_LONGEST: Final = 14  # inputs of a random word
+_TOUR: Final = 20  # inputs of one word of a tour: each tunnel of a connection takes room of the relay
+_SEED: Final = 20  # the words are the same in each run, so that two runs can be compared
+
+Propose = Callable[[Machine], None]
+
+
+def learn(queries: Queries, known: Machine, propose: Propose = lambda machine: None) -> Machine:
+    """Return the machine of a relay; `known` is the specification's, which guides the search for differences.
+
+    `propose` is called with each hypothesis. Raises Stopped.
+    """
+    letters = queries.alphabet.names
+    while True:
+        oracle = _WordOracle(list(letters), queries, known, propose)
+        try:
+            queries.prefetch(list(_identifying(known)))
+            found = run_Lsharp(
+                list(letters),
+                _Relay(queries),
+                oracle,
+                "mealy",
+                extension_rule="SepSeq",
+                separation_rule="SepSeq",
+                cache_and_non_det_check=False,  # `Queries` does both
+                print_level=0,
+            )
+            return _plain(found, letters)
+        except Corrected:
+            continue
+
+
+class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
+    """The relay as AALpy sees it. Its algorithm asks whole words only."""
+
+    def __init__(self, queries: Queries) -> None:
+        super().__init__()
+        self._queries = queries
+
+    def query(self, word: Sequence[str]) -> list[str]:
+        return list(self._queries.ask(word))
+
+    def pre(self) -> None:
+        raise NotImplementedError
+
+    def post(self) -> None:
+        raise NotImplementedError
+
+    def step(self, letter: str) -> str:
+        raise NotImplementedError
+
+
+class _WordOracle(Oracle):  # type: ignore[misc] # as above
+    """Compares hypothesis and relay on the table's words, on tours of all pairs of inputs, and on random words."""
+
+    def __init__(self, letters: list[str], queries: Queries, known: Machine, propose: Propose) -> None:
+        super().__init__(letters, None)
+        self._queries = queries
+        self._known = known
+        self._propose = propose
+
+    def find_cex(self, hypothesis: Any) -> Word | None:  # noqa: ANN401 - AALpy's own class
+        machine = _plain(hypothesis, self._queries.alphabet.names)
+        self._propose(machine)
+        for words in (_identifying(self._known), _identifying(machine), _tours(machine), _walks(machine)):
+            found = list(words)
+            for start in range(0, len(found), self._queries.jobs):
+                batch = found[start : start + self._queries.jobs]
+                self._queries.prefetch(batch)
+                for word in batch:
+                    outputs, expected = self._queries.ask(word), machine.run(word)
+                    if outputs != expected:
+                        place = next(n for n, (a, b) in enumerate(zip(outputs, expected, strict=True)) if a != b)
+                        return word[: place + 1]
+        return None
+
+
+def _plain(found: Any, letters: Sequence[str]) -> Machine:  # noqa: ANN401 - AALpy's own class
+    return machine_of(
+        letters, found.initial_state, lambda state, letter: (state.output_fun[letter], state.transitions[letter])
+    )
+
+
+def separating(machine: Machine) -> Word:
+    """Return one word of inputs that change no state of the machine and together tell its states apart, as far as any."""
+    classes: dict[int, Word] = {state: () for state in machine.states}
+    chosen: list[str] = []
+    still = [each for each in machine.inputs if all(machine.edges[s, each][1] == s for s in machine.states)]
+    while True:
+        best = max(still, key=lambda each: len(_refined(machine, classes, each)), default="")
+        if not best or len(_refined(machine, classes, best)) == len(set(classes.values())):
+            return tuple(chosen)
+        classes = {state: (*row, machine.edges[state, best][0]) for state, row in classes.items()}
+        chosen.append(best)
+
+
+def _refined(machine: Machine, classes: dict[int, Word], letter: str) -> set[Word]:
+    return {(*row, machine.edges[state, letter][0]) for state, row in classes.items()}
+
+
+def _identifying(machine: Machine) -> Iterator[Word]:
+    """Yield a word for each edge: it takes the edge, and then tells the state to which it leads."""
+    end = separating(machine)
+    for word in machine.access:
+        for letter in machine.inputs:
+            yield (*word, letter, *end)
+
+
+def _tours(machine: Machine) -> Iterator[Word]:
+    """Yield words that send every pair of inputs that change no state in each state, and then identify the state."""
+    end = separating(machine)
+    for state, access in zip(machine.states, machine.access, strict=True):
+        loops = [each for each in machine.inputs if machine.edges[state, each][1] == state]
+        tour = _all_pairs(loops)
+        for start in range(0, len(tour) - 1, _TOUR - 1):
+            yield (*access, *tour[start : start + _TOUR], *end)
+
+
+def _all_pairs(letters: Sequence[str]) -> list[str]:
+    """Return a cyclic sequence that holds every pair of letters side by side (an Eulerian circuit of all pairs)."""
+    left = {each: list(reversed(letters)) for each in letters}
+    stack, tour = list(letters[:1]), list[str]()
+    while stack:
+        if left[stack[-1]]:
+            stack.append(left[stack[-1]].pop())
+        else:
+            tour.append(stack.pop())
+    assert not letters or len(set(pairwise(tour))) == len(letters) ** 2  # noqa: S101 - a theorem
+    return tour
+
+
+def _walks(machine: Machine) -> Iterator[Word]:
+    """Yield random words from each state (the randomized W-method)."""
+    random, end = Random(_SEED), separating(machine)  # noqa: S311 - no secret
+    for _ in range(_WALKS):
+        for access in machine.access:
+            yield (*access, *random.choices(machine.inputs, k=random.randint(2, _LONGEST)), *end)

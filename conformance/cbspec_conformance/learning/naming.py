@@ -1,0 +1,52 @@
+"""Names the states of a learned machine by their distinguishing behaviour."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Final
+
+from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED
+from cbspec_conformance.learning.machine import Machine
+
+_NAMED: Final = 2  # unusual inputs that a name lists
+
+
+def with_names(machine: Machine, known: Machine) -> Machine:
+    """Return a machine whose states have the names of the specification's states that they resemble most.
+
+    A state that is unlike all of them is named by the inputs on which it differs.
+    """
+    names = [_name(machine, known, state) for state in machine.states]
+    times, number = Counter(names), Counter[str]()
+    for place, name in enumerate(names):
+        if times[name] > 1:
+            number[name] += 1
+            names[place] = f"{name} ({number[name]})"
+    return replace(machine, names=tuple(names))
+
+
+def _name(machine: Machine, known: Machine, state: int) -> str:
+    outputs = {letter: machine.edges[state, letter][0] for letter in machine.inputs}
+    if {*outputs.values()} <= {CLOSED, CONNECTED}:
+        return "closed"
+
+    def unlike(place: int) -> list[str]:
+        return [letter for letter in machine.inputs if outputs[letter] != known.edges[place, letter][0]]
+
+    nearest = min(known.states, key=lambda place: len(unlike(place)))
+    different = unlike(nearest)
+    if not different:
+        moved = _moved(machine, known, state)
+        return known.names[nearest] if moved == known.names[nearest] or not moved else f"{known.names[nearest]}, later"
+    served = [each for each in different if outputs[each].endswith("_response")] or different
+    about = ", ".join(served[:_NAMED]) + (", …" if len(served) > _NAMED else "")
+    return f"{known.names[nearest]}, but: {about}"
+
+
+def _moved(machine: Machine, known: Machine, state: int) -> str:
+    """Return the name of the specification's state after the access word, or "" for the first state."""
+    place = 0
+    for letter in machine.access[state]:
+        _, place = known.edges[place, letter]
+    return known.names[place]
