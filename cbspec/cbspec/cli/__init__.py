@@ -37,6 +37,10 @@ COMMANDS: Final = {
     "report": ("cbspec_conformance.reporting.report_command", "make reports from the results of a run"),
     "matrix": ("cbspec_conformance.reporting.matrix_command", "compare the results of several implementations"),
     "judge": ("cbspec.cli.judge", "recompute the verdicts of recorded results"),
+    "learn": (
+        "cbspec_conformance.learning.command",
+        "learn the state machine of a relay, compare it with the specification, and draw it",
+    ),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
     "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
@@ -55,11 +59,12 @@ EXTRAS: Final = {
     "matrix": ("verify", _VERIFY),
     "judge": ("verify", _VERIFY),
     "replay": ("verify", _VERIFY),
+    "learn": ("learn", ("aalpy", *_VERIFY)),
     "load": ("load", ("locust", *_VERIFY)),
 }
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
 
-CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "load", "replay")
+CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "learn", "load", "replay")
 """The sub-commands that make or accept TLS connections."""
 
 _WIDEST: Final = 100  # columns of a help text

@@ -107,7 +107,7 @@ def _others(profile: Profile) -> Iterator[Tenant]:
 
 
 def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant) -> object:
-    """Return the token of a class of bad auth; None: the auth has none. Raises NotExercised without the profile's key."""
+    """Return the token of a class of bad auth; None: the auth has none. Raises NotExercised without a key."""
     match name:
         case "auth, wrong signature":
             return relay.tokens.spoiled(tenant)

@@ -14,10 +14,22 @@ from typing import Final
 from cbspec.catalogue.requirements import Level
 from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
-from cbspec.options import COUNT, FILE, RELAY, SECONDS, TRANSPORT, WAIT, Option, add_options, address_of, relay_profile
+from cbspec.options import (
+    COUNT,
+    FILE,
+    NAME,
+    RELAY,
+    SECONDS,
+    TRANSPORT,
+    WAIT,
+    Option,
+    add_options,
+    address_of,
+    relay_profile,
+)
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.learning.alphabet import Alphabet
+from cbspec_conformance.learning.alphabet import CLOSED, Alphabet
 from cbspec_conformance.learning.comparison import Difference, compare, judge_words
 from cbspec_conformance.learning.conduct import Conduct
 from cbspec_conformance.learning.drawing import as_svg
@@ -33,12 +45,13 @@ from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 _JOBS: Final = 8
+_WAITING: Final = 32  # words at once if answers are missing
 _PROGRESS: Final = 1.0  # seconds between two updates
 
 LEARNING: Final = (
     Option("--max-time", "stop after this time, and judge what is known", SECONDS, default_text="no limit"),
     Option("--jobs", "words that are asked at once", COUNT, default_text=f"{_JOBS}; 1 with limits of tenants"),
-    Option("--tenant", "tenant A of the words", default_text="the profile's first without limits"),
+    Option("--tenant", "tenant A of the words", NAME, default_text="the profile's first without limits"),
     Option("--against", "compare with the machine of another relay or an earlier release, from --save", FILE),
 )
 OUTPUTS: Final = (
@@ -70,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(str(error), ExitCode.NOTHING_TO_JUDGE) from None
     learned = session.learn()
     if earlier is not None and learned.machine is not None:
-        learned = replace(learned, earlier=earlier, changes=list(distinctions(learned.machine, earlier)))
+        learned = replace(learned, earlier=earlier, changes=distinctions(learned.machine, earlier, CLOSED))
     _write(args, learned, session.known)
     if args.json:
         print(json.dumps(as_json(learned), indent=2))
@@ -123,6 +136,7 @@ class _Session:
             jobs=jobs,
             end=None if args.max_time is None else shared.clock.monotonic() + args.max_time,
             tell=self._tell,
+            waiting=jobs if bound else _WAITING,
             patient=limited,
         )
 
@@ -173,8 +187,12 @@ class _Session:
         now = time.monotonic()
         if sys.stderr.isatty() and now - self._told > _PROGRESS:
             self._told = now
-            print(f"\r{self._states} states, {self._queries.made} queries, {now - self._began:.0f} s ", end="",
-                  file=sys.stderr, flush=True)
+            print(
+                f"\r{self._states} states, {self._queries.made} queries, {now - self._began:.0f} s ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _clear(self) -> None:
         if self._told:
@@ -189,6 +207,6 @@ def _examined(profile: Profile, wait: float) -> Facts:
         facts = examine(target)
     finally:
         target.close()
-    if reason := facts.tls or facts.rejected and facts.auth:
+    if reason := facts.tls or (facts.rejected and facts.auth):
         raise NoTarget(f"nothing to learn: {reason}")
     return facts

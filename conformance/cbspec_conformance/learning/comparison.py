@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.learning.alphabet import CLOSED
 from cbspec_conformance.learning.conduct import Conduct, Standing
 from cbspec_conformance.learning.machine import Machine, Word
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:

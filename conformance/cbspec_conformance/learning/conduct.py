@@ -12,7 +12,16 @@ from typing import Final
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.learning import alphabet as inputs
 from cbspec_conformance.learning.alphabet import CLOSED, NO_ANSWER, Alphabet, Letter
-from cbspec_conformance.oracles.model import NOTHING, SUCCESS, Allowed, Ask, Model, ModelConnection, ModelLimits, ModelStep
+from cbspec_conformance.oracles.model import (
+    NOTHING,
+    SUCCESS,
+    Allowed,
+    Ask,
+    Model,
+    ModelConnection,
+    ModelLimits,
+    ModelStep,
+)
 
 _SUCCESSES: Final = frozenset(SUCCESS.values())
 _EARLY: Final = (ModelStep.NEW, ModelStep.UNGREETED_OPEN)
@@ -24,6 +33,13 @@ _OPEN: Final = {
     "malformed": "CB-MSG-101",
 }
 """The open point that each of these inputs is about in any state."""
+
+_USUAL: Final[Mapping[Ask | None, str]] = {
+    Ask.AUTH: "invalid_token",
+    Ask.BAD_AUTH: "invalid_token",
+    Ask.UNKNOWN: "unknown_message_type",
+}
+"""Codes by which an authenticated connection refuses a request: they say nothing about its identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +99,9 @@ class Conduct:
             return "CB-HEL-104"
         if ask in (Ask.AUTH, Ask.BAD_AUTH):
             return "CB-AUT-102" if standing.tenant else "CB-AUT-103"
-        early = standing.step in (ModelStep.GREETED, ModelStep.GREETED_OPEN)
-        return {Ask.HEARTBEAT: "CB-HBT-101", Ask.UNKNOWN: "CB-UNK-102"}.get(ask, "") if early and ask is not None else ""
+        if ask is None or standing.step not in (ModelStep.GREETED, ModelStep.GREETED_OPEN):
+            return ""
+        return {Ask.HEARTBEAT: "CB-HBT-101", Ask.UNKNOWN: "CB-UNK-102"}.get(ask, "")
 
     def _ask(self, standing: Standing, letter: Letter) -> tuple[Ask | None, Letter]:
         """Return the request that a letter is for this connection: a tunnel of another tenant is a foreign one."""
@@ -164,7 +181,8 @@ class Conduct:
     def _after(self, standing: Standing, letter: Letter, ask: Ask | None, output: str) -> Standing:
         code = output.removeprefix("error ")
         erred = code != output
-        if ask is not None and self._dropped(standing, ask, code, is_error=erred) and code != self._usual(standing, ask):
+        dropped = ask is not None and self._dropped(standing, ask, code, is_error=erred)
+        if dropped and code != _USUAL.get(ask):
             return replace(standing, step=ModelStep.OPEN, erred=True)
         model, connection = self._model(standing)
         answer = NOTHING if output in (CLOSED, NO_ANSWER) else code
@@ -185,9 +203,3 @@ class Conduct:
             erred=erred,
             named=standing.named or letter.name == inputs.SAME_TUNNEL.name,
         )
-
-    @staticmethod
-    def _usual(standing: Standing, ask: Ask) -> str:
-        """Return the code by which an authenticated connection is refused, which says nothing about its identity."""
-        usual = {Ask.AUTH: "invalid_token", Ask.BAD_AUTH: "invalid_token", Ask.UNKNOWN: "unknown_message_type"}
-        return usual.get(ask, "")

@@ -21,14 +21,14 @@ _SEED: Final = 20  # the words are the same in each run, so that two runs can be
 Propose = Callable[[Machine], None]
 
 
-def learn(queries: Queries, known: Machine, propose: Propose = lambda machine: None) -> Machine:
+def learn(queries: Queries, known: Machine, propose: Propose = lambda machine: None, *, walks: int = _WALKS) -> Machine:
     """Return the machine of a relay; `known` is the specification's, which guides the search for differences.
 
-    `propose` is called with each hypothesis. Raises Stopped.
+    `propose` is called with each hypothesis, and `walks` are the random words from each of its states. Raises Stopped.
     """
     letters = queries.alphabet.names
     while True:
-        oracle = _WordOracle(list(letters), queries, known, propose)
+        oracle = _WordOracle(list(letters), queries, known, propose, walks)
         try:
             queries.prefetch(list(_identifying(known)))
             found = run_Lsharp(
@@ -69,16 +69,17 @@ class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
 class _WordOracle(Oracle):  # type: ignore[misc] # as above
     """Compares hypothesis and relay on the table's words, on tours of all pairs of inputs, and on random words."""
 
-    def __init__(self, letters: list[str], queries: Queries, known: Machine, propose: Propose) -> None:
+    def __init__(self, letters: list[str], queries: Queries, known: Machine, propose: Propose, walks: int) -> None:
         super().__init__(letters, None)
         self._queries = queries
         self._known = known
         self._propose = propose
+        self._walks = walks
 
     def find_cex(self, hypothesis: Any) -> Word | None:  # noqa: ANN401 - AALpy's own class
         machine = _plain(hypothesis, self._queries.alphabet.names)
         self._propose(machine)
-        for words in (_identifying(self._known), _identifying(machine), _tours(machine), _walks(machine)):
+        for words in (_identifying(self._known), _identifying(machine), _tours(machine), _walks(machine, self._walks)):
             found = list(words)
             for start in range(0, len(found), self._queries.jobs):
                 batch = found[start : start + self._queries.jobs]
@@ -98,8 +99,8 @@ def _plain(found: Any, letters: Sequence[str]) -> Machine:  # noqa: ANN401 - AAL
 
 
 def separating(machine: Machine) -> Word:
-    """Return one word of inputs that change no state of the machine and together tell its states apart, as far as any."""
-    classes: dict[int, Word] = {state: () for state in machine.states}
+    """Return a word of inputs that change no state of the machine, and tell as many of its states apart as any."""
+    classes: dict[int, Word] = dict.fromkeys(machine.states, ())
     chosen: list[str] = []
     still = [each for each in machine.inputs if all(machine.edges[s, each][1] == s for s in machine.states)]
     while True:
@@ -145,9 +146,9 @@ def _all_pairs(letters: Sequence[str]) -> list[str]:
     return tour
 
 
-def _walks(machine: Machine) -> Iterator[Word]:
+def _walks(machine: Machine, count: int) -> Iterator[Word]:
     """Yield random words from each state (the randomized W-method)."""
     random, end = Random(_SEED), separating(machine)  # noqa: S311 - no secret
-    for _ in range(_WALKS):
+    for _ in range(count):
         for access in machine.access:
             yield (*access, *random.choices(machine.inputs, k=random.randint(2, _LONGEST)), *end)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,11 +46,15 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Distinction:
-    """A shortest word on whose last input two machines differ, with the outputs of both."""
+    """A shortest word on whose last input two machines differ, with the outputs of both.
+
+    `also` are inputs that show the same difference in the place of the last one.
+    """
 
     word: Word
     outputs: Word
     others: Word
+    also: tuple[str, ...] = ()
 
 
 def machine_of(
@@ -116,10 +120,13 @@ def _numbered(
     return Machine(tuple(inputs), found, tuple(words), tuple(names[each] for each in order), origin)
 
 
-def distinctions(one: Machine, other: Machine) -> Iterator[Distinction]:
-    """Yield a shortest word for each way in which two machines differ: an input, and both outputs."""
+def distinctions(one: Machine, other: Machine, sink: str = "") -> list[Distinction]:
+    """Return a shortest word for each way in which two machines differ: the outputs of both.
+
+    An output `sink` differs from all others in one way.
+    """
     inputs = [each for each in one.inputs if each in other.inputs]
-    seen, told = {(0, 0)}, set[Word]()
+    seen, found = {(0, 0)}, dict[tuple[str, str], Distinction]()
     waiting: deque[tuple[int, int, Word]] = deque([(0, 0, ())])
     while waiting:
         left, right, word = waiting.popleft()
@@ -127,12 +134,14 @@ def distinctions(one: Machine, other: Machine) -> Iterator[Distinction]:
             (output, then), (another, elsewhere) = one.edges[left, letter], other.edges[right, letter]
             longer = (*word, letter)
             if output != another:
-                if (letter, output, another) not in told:
-                    told.add((letter, output, another))
-                    yield Distinction(longer, one.run(longer), other.run(longer))
+                key = (output, "") if output == sink else ("", another) if another == sink else (output, another)
+                known = found.setdefault(key, Distinction(longer, one.run(longer), other.run(longer)))
+                if letter not in (known.word[-1], *known.also):
+                    found[key] = replace(known, also=(*known.also, letter))
             elif (then, elsewhere) not in seen:
                 seen.add((then, elsewhere))
                 waiting.append((then, elsewhere, longer))
+    return list(found.values())
 
 
 def as_data(machine: Machine) -> dict[str, object]:

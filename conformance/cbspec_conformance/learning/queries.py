@@ -10,14 +10,14 @@ from typing import Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.judging.verdicts import Finding
-from cbspec_conformance.learning.alphabet import Alphabet, Conversation
+from cbspec_conformance.learning.alphabet import NO_ANSWER, Alphabet, Conversation
 from cbspec_conformance.learning.machine import Word
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.cost import Timekeeper
-from cbspec_conformance.record.render import render
 from cbspec_conformance.record.exchange import exchanges
+from cbspec_conformance.record.render import render
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _REPETITIONS: Final = 5  # of a query that drew two answers
@@ -54,8 +54,8 @@ class _Node:
 class Queries:
     """Asks a relay for the outputs of words.
 
-    Arguments: `make` returns the relay for one word; `jobs` is the number of words at once; `end` is the time of the
-    clock at which `Stopped` is raised (None: never). `tell` is called after each batch. `findings` are the breaches of
+    Arguments: `make` returns the relay for one word; `jobs` is the number of words at once, and `waiting` that of words
+    whose answers are missing; `end` is the time of the clock at which `Stopped` is raised (None: never). `tell` is called after each batch. `findings` are the breaches of
     invariants in all exchanges, by requirement.
     """
 
@@ -68,6 +68,7 @@ class Queries:
         jobs: int = 1,
         end: float | None = None,
         tell: Callable[[], None] = lambda: None,
+        waiting: int = 1,
         patient: bool = False,
     ) -> None:
         self.alphabet = alphabet
@@ -77,6 +78,7 @@ class Queries:
         self.findings: dict[str, Finding] = {}
         self.blips: list[Word] = []
         self._make, self._clock, self._end, self._tell, self._patient = make, clock, end, tell, patient
+        self._waiting = waiting
         self._root = _Node()
 
     def ask(self, word: Sequence[str]) -> Word:
@@ -96,6 +98,8 @@ class Queries:
                 raise Stopped("the time of --max-time is up")
             for word, outputs in zip(batch, at_once([partial(self._run, word) for word in batch]), strict=True):
                 self._learn(word, outputs)
+                if NO_ANSWER in outputs and self.jobs > 1:  # the words mostly wait
+                    self.jobs = max(self.jobs, self._waiting)
             self._tell()
 
     def observed(self) -> Iterator[tuple[Word, Word]]:
@@ -174,7 +178,7 @@ class Queries:
             node = known
 
     def _conflict(self, word: Word, before: Word, node: _Node, output: str) -> None:
-        """Repeat a word whose last input drew two outputs. Raises NotDeterministic, or Corrected if the old one was odd."""
+        """Repeat a word whose last input drew two outputs. Raises NotDeterministic, or Corrected for an odd old one."""
         answers = Counter([node.output, output])
         for _ in range(_REPETITIONS):
             again = self._run(word)

@@ -54,7 +54,7 @@ def _name(place: Place, names: dict[str, str]) -> str:
         case State.AUTHENTICATED:
             held = f", {place.tunnels} tunnel{'s' * (place.tunnels > 1)}" if place.tunnels else ""
             return f"authenticated as {names[place.tenant]}{held}"
-    return place.state.value
+    return str(place.state.value)
 
 
 def _step(place: Place, letter: Letter, limits: dict[str, int | None]) -> tuple[str, Place]:

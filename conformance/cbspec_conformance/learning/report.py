@@ -75,8 +75,8 @@ def _lines(learned: LearnedRelay) -> Iterator[str]:
     if learned.exchange:
         yield "The first of them on the wire:"
         yield textwrap.indent(learned.exchange, "  ")
-    if learned.earlier is not None:
-        yield from _changes(learned.earlier, learned.changes)
+    if machine is not None and learned.earlier is not None:
+        yield from _changes(machine, learned.earlier, learned.changes)
 
 
 def _about(each: Difference) -> Iterator[str]:
@@ -86,19 +86,26 @@ def _about(each: Difference) -> Iterator[str]:
         yield f"    {letter} / {output}"
     if each.expected:
         yield f"    expected: {each.expected}" if each.level is not Level.INFO else f"    usual: {each.expected}"
-    if each.also:
-        yield from textwrap.wrap(f"also: {'; '.join(each.also)}", 106, initial_indent="    ", subsequent_indent="    ")
+    yield from _also(each.also)
 
 
-def _changes(earlier: Machine, changes: Iterable[Distinction]) -> Iterator[str]:
-    found = list(changes)
+def _also(letters: tuple[str, ...]) -> list[str]:
+    text = f"also: {'; '.join(letters)}" if letters else ""
+    return textwrap.wrap(text, 106, initial_indent="    ", subsequent_indent="    ")
+
+
+def _changes(now: Machine, earlier: Machine, changes: Iterable[Distinction]) -> Iterator[str]:
+    found, missing = list(changes), set(now.inputs) ^ set(earlier.inputs)
     yield ""
+    if missing:
+        yield f"Not compared, because only one machine has them: {', '.join(sorted(missing))}."
     if not found:
         yield f"It behaves like the machine of {earlier.origin} in the file."
         return
     yield f"It differs from the machine of {earlier.origin} in the file:"
     for each in found:
-        yield f"    {', '.join(each.word)}: now {each.outputs[-1]}, then {each.others[-1]}"
+        yield f"  after [{', '.join(each.word[:-1])}], {each.word[-1]}: now {each.outputs[-1]}, then {each.others[-1]}"
+        yield from _also(each.also)
 
 
 def as_json(learned: LearnedRelay) -> dict[str, object]:
