@@ -34,7 +34,7 @@ text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--
 .box { fill: var(--box); stroke: var(--line); stroke-width: 1.2; }
 .edge { fill: none; stroke: var(--line); stroke-width: 1.4; marker-end: url(#tip); }
 .plate { fill: var(--paper); } .tip { fill: var(--line); }
-.must { fill: var(--must); font-weight: 700; } .should { fill: var(--should); font-weight: 700; } 
+.must { fill: var(--must); font-weight: 700; } .should { fill: var(--should); font-weight: 700; }
 .info { fill: var(--info); }
 .edge.must { fill: none; stroke: var(--must); stroke-width: 2.2; }
 .edge.should { fill: none; stroke: var(--should); stroke-width: 2.2; } .edge.info { fill: none; stroke: var(--info); }
@@ -136,7 +136,7 @@ class _Picture:
                 boxes[state].x, boxes[state].y = _MARGIN + number * (_BOX + _GAP), y
                 y += boxes[state].height + _MARGIN
         self._top, self._bottom = top, top + self._tall
-        beside = _GAP + 16 * len(self._beside) if self._beside else 0
+        beside = 90 + 34 * len(self._beside) if self._beside else 0
         self._width = 2 * _MARGIN + len(columns) * _BOX + (len(columns) - 1) * _GAP + beside
 
     def _height(self, states: list[int]) -> float:
@@ -222,19 +222,21 @@ class _Picture:
         """Draw the edges within a column, at its right side, each with its label on its own line."""
         used: dict[int, float] = {}
 
-        def span(arrow: _Arrow) -> float:
-            return abs(self._boxes[arrow.source].y - self._boxes[arrow.target].y)
+        def middle(arrow: _Arrow) -> float:
+            ends = (self._boxes[arrow.source], self._boxes[arrow.target])
+            return sum(box.y + box.height / 2 for box in ends) / 2
 
-        for number, arrow in enumerate(sorted(self._beside, key=span)):
+        for number, arrow in enumerate(sorted(self._beside, key=middle)):
             source, target, column = self._boxes[arrow.source], self._boxes[arrow.target], self._column[arrow.source]
-            down, x = target.y > source.y, source.x + _BOX
-            shift = 8 * (number % 6)
+            down, x, shift = target.y > source.y, source.x + _BOX, 10 * (number % 8)
             start = source.y + (source.height - 12 - shift if down else 14 + shift)
             end = target.y + (14 + shift if down else target.height - 12 - shift)
-            y = max(used.get(column, 0.0), (start + end - arrow.height) / 2)
+            y = max(used.get(column, 0.0), middle(arrow) - arrow.height / 2)
             used[column] = y + arrow.height + 4
-            bend, middle = x + 90 + 16 * number, y + arrow.height / 2
-            yield _line(arrow, f"M{x} {start:.0f}L{bend} {middle:.0f}L{x + 2} {end:.0f}")
+            bend = x + 30 + 34 * number
+            low, high = min(start, end, y), max(start, end, y + arrow.height)
+            far = "" if low == min(start, end) and high == max(start, end) else f"V{y + arrow.height / 2:.0f}"
+            yield _line(arrow, f"M{x} {start:.0f}H{bend}{far}V{end:.0f}H{x + 2}")
             yield from _label(arrow, bend, y)
 
 

@@ -1,1 +1,1 @@
-"""Tests of conformance/replay/."""
+"""Tests of conformance/learning/."""

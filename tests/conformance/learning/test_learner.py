@@ -1,0 +1,68 @@
+"""Learning against the simulator: the table's machine, deviations, and choices that no one is accused of."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.catalogue.requirements import Level
+from cbspec.profile.profile import Profile
+from tests.conformance.learning.conftest import LearnRelay, learner_of, over
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+def test_the_clean_simulator_has_exactly_the_machine_of_the_table(simulated: Profile, transport: str) -> None:
+    parts = learner_of(over(simulated, transport))
+    assert parts.machine(walks=20) == parts.known
+    assert not parts.queries.findings
+    assert parts.known.names == ("new", "greeted", "authenticated as A", "authenticated as B")
+
+
+@pytest.mark.parametrize(
+    ("deviation", "requirement", "word"),
+    [
+        ("tunnel-before-hello", "CB-TUN-003", ["tunnel A"]),
+        ("tunnel-before-auth", "CB-TUN-003", ["hello", "tunnel A"]),
+        ("tunnel-before-auth-wrong-code", "CB-TUN-004", ["hello", "tunnel A"]),
+        ("auth-before-hello-accepted", "CB-HEL-007", ["auth A"]),
+        ("heartbeat-before-hello-answered", "CB-HEL-007", ["heartbeat"]),
+        ("refused-but-authenticated", "CB-AUT-016", ["hello", "auth, expired", "tunnel A"]),
+        ("expired-but-authenticated", "CB-AUT-016", ["hello", "auth, expired", "tunnel A"]),
+        ("tenant-refused-but-authenticated", "CB-AUT-016", ["hello", "auth, unknown tenant", "tunnel A"]),
+        ("expired-accepted", "CB-AUT-005", ["hello", "auth, expired"]),
+        ("tunnel-second-refused", "CB-TUN-001", ["hello", "auth A", "tunnel A", "tunnel A"]),
+        ("tunnel-every-second-unavailable", "CB-TUN-001", ["hello", "auth A", "tunnel A", "tunnel A"]),
+        ("heartbeat-with-tunnel-unanswered", "CB-HBT-001", ["hello", "auth A", "tunnel A", "heartbeat"]),
+        ("resumed-session-authenticated", "CB-TUN-003", ["hello", "resume", "hello", "tunnel A"]),
+        ("resumed-session-any-tenant", "CB-TEN-006", ["hello", "resume", "hello", "auth A", "tunnel B"]),
+        ("unknown-type-wrong-code", "CB-UNK-001", ["hello", "auth A", "unknown type"]),
+    ],
+)
+def test_a_deviation_is_found_with_a_shortest_word(
+    learned: LearnRelay, deviation: str, requirement: str, word: list[str]
+) -> None:
+    _, differences = learned("--deviation", deviation)
+    first = next(each for each in differences if each.requirement == requirement)
+    assert list(first.word) == word
+    assert first.level is differences[0].level
+
+
+_CHOICES = [
+    ["--variant=identity-dropped"],
+    ["--variant=close-after-error", "--open-point=second-auth-takes-over"],
+    ["--variant=reset-after-error", "--open-point=heartbeat-before-auth-unknown"],
+    ["--variant=close-after-refused-auth", "--variant=malformed-closes", "--open-point=second-hello-refused"],
+    ["--variant=malformed-resets", "--variant=bad-hello-closes", "--open-point=heartbeat-before-auth-served"],
+    ["--variant=early-message-closes", "--open-point=second-hello-forgets-auth", "--open-point=refused-tunnel-closes"],
+    ["--variant=early-message-as-invalid-token", "--open-point=second-auth-closes", "--open-point=version-echoed"],
+    ["--open-point=other-versions-refused", "--open-point=tunnel-id-once-on-a-connection"],
+    ["--open-point=tunnel-before-hello-as-unknown-message-type", "--open-point=close-after-unknown-type"],
+    ["--open-point=unknown-type-before-auth-as-invalid-token", "--variant=malformed-as-tenant-not-found"],
+]
+
+
+@pytest.mark.parametrize("options", _CHOICES, ids=lambda each: "+".join(word.partition("=")[2] for word in each))
+def test_a_choice_that_the_specification_leaves_is_not_accused(learned: LearnRelay, options: list[str]) -> None:
+    machine, differences = learned(*options)
+    assert [each for each in differences if each.level is not Level.INFO] == []
+    assert differences
+    assert machine.states
