@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cbspec.catalogue.requirements import Level
-from cbspec.errors import CommandError
-from cbspec.exit_codes import ExitCode
+from cbspec.errors import CommandError, NothingToJudge
 from cbspec.options import (
     COUNT,
     FILE,
@@ -80,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         session = _Session(profile, args)
     except (NoTarget, NotExercised) as error:
-        raise CommandError(str(error), ExitCode.NOTHING_TO_JUDGE) from None
+        raise NothingToJudge(str(error)) from None
     learned = session.learn()
     if earlier is not None and learned.machine is not None:
         learned = replace(learned, earlier=earlier, changes=distinctions(learned.machine, earlier, CLOSED))

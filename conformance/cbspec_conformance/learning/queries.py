@@ -85,7 +85,7 @@ class Queries:
     def ask(self, word: Sequence[str]) -> Word:
         """Return the outputs of a word. Raises Stopped or Corrected."""
         known = self._known(word)
-        if len(known) < len(word):
+        while len(known) < len(word):  # an odd answer is dropped with the outputs after it
             self.prefetch([word])
             known = self._known(word)
         return known
