@@ -61,6 +61,17 @@ def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Differen
                 waiting.append((step, longer))
     if any(each.requirement == "CB-TUN-003" for each in found.values()):  # then no refused auth is needed
         found = {key: each for key, each in found.items() if each.requirement != "CB-AUT-016"}
+    blamed = {
+        (letter, each.outputs[-1])
+        for each in found.values()
+        if each.level is not Level.INFO
+        for letter in (each.word[-1], *each.also)
+    }  # in a state that the specification leaves open, the same output is no other difference
+    found = {
+        key: each
+        for key, each in found.items()
+        if each.level is not Level.INFO or (each.word[-1], each.outputs[-1]) not in blamed
+    }
     order = [Level.MUST, Level.SHOULD, Level.INFO]
     return sorted(found.values(), key=lambda each: (order.index(each.level), len(each.word)))
 

@@ -136,7 +136,7 @@ class _Picture:
                 boxes[state].x, boxes[state].y = _MARGIN + number * (_BOX + _GAP), y
                 y += boxes[state].height + _MARGIN
         self._top, self._bottom = top, top + self._tall
-        beside = 90 + 34 * len(self._beside) if self._beside else 0
+        beside = 130 + 34 * len(self._beside) if self._beside else 0
         self._width = 2 * _MARGIN + len(columns) * _BOX + (len(columns) - 1) * _GAP + beside
 
     def _height(self, states: list[int]) -> float:
@@ -233,7 +233,7 @@ class _Picture:
             end = target.y + (14 + shift if down else target.height - 12 - shift)
             y = max(used.get(column, 0.0), middle(arrow) - arrow.height / 2)
             used[column] = y + arrow.height + 4
-            bend = x + 30 + 34 * number
+            bend = x + 74 + 34 * number
             low, high = min(start, end, y), max(start, end, y + arrow.height)
             far = "" if low == min(start, end) and high == max(start, end) else f"V{y + arrow.height / 2:.0f}"
             yield _line(arrow, f"M{x} {start:.0f}H{bend}{far}V{end:.0f}H{x + 2}")

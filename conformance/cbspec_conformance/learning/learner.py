@@ -116,11 +116,26 @@ def _refined(machine: Machine, classes: dict[int, Word], letter: str) -> set[Wor
 
 
 def _identifying(machine: Machine) -> Iterator[Word]:
-    """Yield a word for each edge: it takes the edge, and then tells the state to which it leads."""
+    """Yield a word for each edge: it takes the edge, and then tells the state to which it leads, and those after it."""
     end = separating(machine)
-    for word in machine.access:
+    for state, word in zip(machine.states, machine.access, strict=True):
         for letter in machine.inputs:
-            yield (*word, letter, *end)
+            yield (*word, letter, *end, *_onward(machine, machine.edges[state, letter][1], end))
+
+
+def _onward(machine: Machine, state: int, end: Word) -> Iterator[str]:
+    """Yield inputs that lead from a state to new states, one after the other, and tell each.
+
+    A state that a relay keeps secretly, across a connection say, may show only there.
+    """
+    seen = {state}
+    while True:
+        edges = ((letter, machine.edges[state, letter][1]) for letter in machine.inputs)
+        letter, state = next((edge for edge in edges if edge[1] not in seen), ("", state))
+        if not letter:
+            return
+        seen.add(state)
+        yield from (letter, *end)
 
 
 def _tours(machine: Machine) -> Iterator[Word]:
