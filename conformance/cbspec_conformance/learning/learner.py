@@ -111,13 +111,25 @@ def separating(machine: Machine) -> Word:
         chosen.append(best)
 
 
+def _telling(machine: Machine) -> Word:
+    """Return a word that tells the states apart, and shows every request that is served where it should not be."""
+    word = separating(machine)
+    served = (
+        each
+        for each in machine.inputs
+        if all(machine.edges[state, each][1] == state for state in machine.states)
+        and any(machine.edges[state, each][0].endswith("_response") for state in machine.states)
+    )
+    return (*word, *(each for each in served if each not in word))
+
+
 def _refined(machine: Machine, classes: dict[int, Word], letter: str) -> set[Word]:
     return {(*row, machine.edges[state, letter][0]) for state, row in classes.items()}
 
 
 def _identifying(machine: Machine) -> Iterator[Word]:
     """Yield a word for each edge: it takes the edge, and then tells the state to which it leads, and those after it."""
-    end = separating(machine)
+    end = _telling(machine)
     for state, word in zip(machine.states, machine.access, strict=True):
         for letter in machine.inputs:
             yield (*word, letter, *end, *_onward(machine, machine.edges[state, letter][1], end))
@@ -140,7 +152,7 @@ def _onward(machine: Machine, state: int, end: Word) -> Iterator[str]:
 
 def _tours(machine: Machine) -> Iterator[Word]:
     """Yield words that send every pair of inputs that change no state in each state, and then identify the state."""
-    end = separating(machine)
+    end = _telling(machine)
     for state, access in zip(machine.states, machine.access, strict=True):
         loops = [each for each in machine.inputs if machine.edges[state, each][1] == state]
         tour = _all_pairs(loops)
@@ -163,7 +175,7 @@ def _all_pairs(letters: Sequence[str]) -> list[str]:
 
 def _walks(machine: Machine, count: int) -> Iterator[Word]:
     """Yield random words from each state (the randomized W-method)."""
-    random, end = Random(_SEED), separating(machine)  # noqa: S311 - no secret
+    random, end = Random(_SEED), _telling(machine)  # noqa: S311 - no secret
     for _ in range(count):
         for access in machine.access:
             yield (*access, *random.choices(machine.inputs, k=random.randint(2, _LONGEST)), *end)
