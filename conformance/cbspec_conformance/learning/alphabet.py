@@ -125,7 +125,7 @@ def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant) -> object:
     return relay.tokens.forged(by_name(_FORGED[name][0]), relay.tokens.valid(tenant))
 
 
-class Conversation:
+class WordPlayer:
     """One connection after the other to a relay, on which the inputs of a word are sent."""
 
     def __init__(self, relay: RelayUnderTest, alphabet: Alphabet) -> None:

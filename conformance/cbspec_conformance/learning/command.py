@@ -35,7 +35,7 @@ from cbspec_conformance.learning.drawing import as_svg
 from cbspec_conformance.learning.learner import learn
 from cbspec_conformance.learning.machine import Machine, as_data, distinctions, load_machine
 from cbspec_conformance.learning.naming import with_names
-from cbspec_conformance.learning.queries import Corrected, NotDeterministic, Queries, Stopped
+from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, Queries
 from cbspec_conformance.learning.reference import reference
 from cbspec_conformance.learning.report import LearnedRelay, as_json, as_text
 from cbspec_conformance.learning.sketch import as_dot, as_mermaid
@@ -147,7 +147,7 @@ class _Session:
             machine, differences = self._confirmed(conduct)
             if differences and differences[0].level is not Level.INFO:
                 exchange = queries.exchange(differences[0].word)
-        except Stopped as error:
+        except LearningStopped as error:
             machine, stopped = None, str(error)
             odd = error.word if isinstance(error, NotDeterministic) else ()
             differences = [each for each in judge_words(queries.observed(), conduct) if each.word != odd]
@@ -168,7 +168,7 @@ class _Session:
         )
 
     def _confirmed(self, conduct: Conduct) -> tuple[Machine, list[Difference]]:
-        """Return the machine and its differences, each of which was seen twice. Raises Stopped."""
+        """Return the machine and its differences, each of which was seen twice. Raises LearningStopped."""
         while True:
             found = replace(learn(self._queries, self.known, self._propose), origin=self._relay)
             differences = compare(found, self.known, conduct)

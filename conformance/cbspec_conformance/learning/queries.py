@@ -10,7 +10,7 @@ from typing import Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.judging.verdicts import Finding
-from cbspec_conformance.learning.alphabet import NO_ANSWER, Alphabet, Conversation
+from cbspec_conformance.learning.alphabet import NO_ANSWER, Alphabet, WordPlayer
 from cbspec_conformance.learning.machine import Word
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.waits import at_once
@@ -26,11 +26,11 @@ _ATTEMPTS: Final = 4  # at a connection, or below an undeclared rate limit
 _PAUSE: Final = 0.5  # seconds before the second attempt; more before each later one
 
 
-class Stopped(Exception):
+class LearningStopped(Exception):
     """Learning ends before the machine is known; the text gives the reason."""
 
 
-class NotDeterministic(Stopped):
+class NotDeterministic(LearningStopped):
     """The same word drew different answers; `word` is it, and `answers` counts the outputs of its last input."""
 
     def __init__(self, word: Word, before: Word, answers: Counter[str]) -> None:
@@ -55,7 +55,7 @@ class Queries:
     """Asks a relay for the outputs of words.
 
     Arguments: `make` returns the relay for one word; `jobs` is the number of words at once, and `waiting` that of words
-    whose answers are missing; `end` is the time of the clock at which `Stopped` is raised (None: never). `tell` is
+    whose answers are missing; `end` is the time of the clock at which `LearningStopped` is raised (None: never). `tell` is
     called after each batch. A `patient` session waits for the relay to close its side of a closed connection.
     `findings` are the breaches of invariants in all exchanges, by requirement.
     """
@@ -83,7 +83,7 @@ class Queries:
         self._root = _Node()
 
     def ask(self, word: Sequence[str]) -> Word:
-        """Return the outputs of a word. Raises Stopped or Corrected."""
+        """Return the outputs of a word. Raises LearningStopped or Corrected."""
         known = self._known(word)
         while len(known) < len(word):  # an odd answer is dropped with the outputs after it
             self.prefetch([word])
@@ -91,12 +91,12 @@ class Queries:
         return known
 
     def prefetch(self, words: Sequence[Sequence[str]]) -> None:
-        """Ask for words that are not yet known, several at once. Raises Stopped or Corrected."""
+        """Ask for words that are not yet known, several at once. Raises LearningStopped or Corrected."""
         left = [tuple(word) for word in words if len(self._known(word)) < len(word)]
         while left:
             batch, left = left[: self.jobs], left[self.jobs :]
             if self._end is not None and self._clock.monotonic() > self._end:
-                raise Stopped("the time of --max-time is up")
+                raise LearningStopped("the time of --max-time is up")
             for word, outputs in zip(batch, at_once([partial(self._run, word) for word in batch]), strict=True):
                 self._learn(word, outputs)
                 if NO_ANSWER in outputs and self.jobs > 1:  # the words mostly wait
@@ -150,12 +150,12 @@ class Queries:
             finally:
                 relay.close()
             self._clock.sleep(_PAUSE * (attempt + 1))
-        raise Stopped(reason)
+        raise LearningStopped(reason)
 
     def _converse(self, relay: RelayUnderTest, word: Word) -> Word:
         self.made += 1
         self.steps += len(word)
-        conversation = Conversation(relay, self.alphabet)
+        conversation = WordPlayer(relay, self.alphabet)
         return tuple(conversation.send(self.alphabet.letters[letter]) for letter in word)
 
     def _known(self, word: Sequence[str]) -> Word:

@@ -11,7 +11,7 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.learning.machine import Word
-from cbspec_conformance.learning.queries import Corrected, NotDeterministic, Queries, Stopped
+from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, Queries
 from tests.conformance.learning.conftest import learner_of
 
 WORD = ("hello", "auth A", "heartbeat")
@@ -74,5 +74,5 @@ def test_a_relay_that_answers_differently_one_time_in_five_ends_in_bounded_time(
 
 def test_the_time_ends_learning(simulated: Profile) -> None:
     parts = learner_of(simulated, end=time.monotonic() - 1)
-    with pytest.raises(Stopped, match="--max-time"):
+    with pytest.raises(LearningStopped, match="--max-time"):
         parts.machine()
