@@ -16,7 +16,7 @@ from cbspec.errors import CommandError, NothingToJudge
 from cbspec.options import (
     COUNT,
     FILE,
-    NAME,
+    ID,
     RELAY,
     SECONDS,
     TRANSPORT,
@@ -50,7 +50,7 @@ _PROGRESS: Final = 1.0  # seconds between two updates
 LEARNING: Final = (
     Option("--max-time", "stop after this time, and judge what is known", SECONDS, default_text="no limit"),
     Option("--jobs", "words that are asked at once", COUNT, default_text=f"{_JOBS}; 1 with limits of tenants"),
-    Option("--tenant", "tenant A of the words", NAME, default_text="the profile's first without limits"),
+    Option("--tenant", "tenant A of the words", ID, default_text="the profile's first without limits"),
     Option("--against", "compare with the machine of another relay or an earlier release, from --save", FILE),
 )
 OUTPUTS: Final = (

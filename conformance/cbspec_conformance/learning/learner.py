@@ -24,7 +24,8 @@ Propose = Callable[[Machine], None]
 def learn(queries: Queries, known: Machine, propose: Propose = lambda machine: None, *, walks: int = _WALKS) -> Machine:
     """Return the machine of a relay; `known` is the specification's, which guides the search for differences.
 
-    `propose` is called with each hypothesis, and `walks` are the random words from each of its states. Raises LearningStopped.
+    `propose` is called with each hypothesis, and `walks` are the random words from each of its states.
+    Raises LearningStopped.
     """
     letters = queries.alphabet.names
     while True:

@@ -55,8 +55,8 @@ class Queries:
     """Asks a relay for the outputs of words.
 
     Arguments: `make` returns the relay for one word; `jobs` is the number of words at once, and `waiting` that of words
-    whose answers are missing; `end` is the time of the clock at which `LearningStopped` is raised (None: never). `tell` is
-    called after each batch. A `patient` session waits for the relay to close its side of a closed connection.
+    whose answers are missing; `end` is the time of the clock at which `LearningStopped` is raised (None: never). `tell`
+    is called after each batch. A `patient` session waits for the relay to close its side of a closed connection.
     `findings` are the breaches of invariants in all exchanges, by requirement.
     """
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -53,7 +53,7 @@ def learner_of(profile: Profile, **options: Any) -> Learner:  # noqa: ANN401 - o
     return Learner(queries, reference(alphabet), Conduct(alphabet, tenancy=True))
 
 
-def over(profile: Profile, transport: str) -> Profile:
+def over(profile: Profile, transport: Literal["tcp", "websocket"]) -> Profile:
     """Return the profile with another transport."""
     return replace(profile, target=replace(profile.target, transport=transport))
 

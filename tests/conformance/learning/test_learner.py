@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from cbspec.catalogue.requirements import Level
@@ -10,7 +12,9 @@ from tests.conformance.learning.conftest import LearnRelay, learner_of, over
 
 
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_the_clean_simulator_has_exactly_the_machine_of_the_table(simulated: Profile, transport: str) -> None:
+def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
+    simulated: Profile, transport: Literal["tcp", "websocket"]
+) -> None:
     parts = learner_of(over(simulated, transport))
     assert parts.machine(walks=20) == parts.known
     assert not parts.queries.findings

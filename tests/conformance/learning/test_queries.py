@@ -23,7 +23,7 @@ class Scripted(Queries):
 
     def __init__(self, answers: Sequence[Word]) -> None:
         nothing: Any = None
-        super().__init__(nothing, nothing, time)  # type: ignore[arg-type] # a module is a clock
+        super().__init__(nothing, nothing, time)  # the module is a clock
         self._answers = iter(answers)
 
     def _run(self, word: Word) -> Word:
