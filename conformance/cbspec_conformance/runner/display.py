@@ -39,6 +39,15 @@ _TITLE: Final = 24  # characters of a chapter's title
 _BAD: Final = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.KNOWN, Outcome.NOT_EXERCISED)
 
 
+def _interrupted(reporter: pytest.TerminalReporter) -> None:
+    """Show why a run ends at once; pytest's own report of Ctrl-C names its lines, and options that cbspec lacks."""
+    crash = getattr(vars(reporter).get("_keyboardinterrupt_memo"), "reprcrash", None)
+    said = str(getattr(crash, "message", ""))
+    if said and not said.startswith(KeyboardInterrupt.__name__):
+        reporter.ensure_newline()
+        reporter.write_line("cbspec: " + said.partition(": ")[2], red=True)
+
+
 class RunDisplay:
     """Shows a run. Arguments: pytest's reporter (None: nothing is shown), and a clock in seconds."""
 
@@ -64,8 +73,8 @@ class RunDisplay:
     def of(cls, config: pytest.Config) -> RunDisplay:
         """Return the display of a session that begins. A quiet one prints its only line without pytest's reporter."""
         reporter, verbosity = config.pluginmanager.get_plugin("terminalreporter"), Verbosity.take(config)
-        if reporter is not None:  # its report of an interruption names lines of pytest and options that cbspec lacks
-            vars(reporter)["_report_keyboardinterrupt"] = lambda: None
+        if reporter is not None:
+            vars(reporter)["_report_keyboardinterrupt"] = partial(_interrupted, reporter)
         if verbosity is Verbosity.QUIET and reporter is not None:
             config.pluginmanager.unregister(reporter)
         return cls(reporter, verbosity)

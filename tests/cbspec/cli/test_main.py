@@ -55,7 +55,8 @@ def test_the_extras_install_the_packages_of_their_commands() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     light = {re.split(r"[>=]", line)[0] for line in project["dependencies"]}
     extras = {name: " ".join(lines) for name, lines in project["optional-dependencies"].items()}
-    extras["load"] += extras["verify"]
+    for including in ("load", "learn"):
+        extras[including] += f" {extras['verify']}"
     for extra, modules in EXTRAS.values():
         for package in (module.replace("_", "-") for module in modules):
             assert f"{package}>" in extras[extra].lower()
