@@ -1,6 +1,6 @@
 # The shell in which tests run the commands of a document: servers run in the background until the next one of their
-# program, and a run of the suite is a quick one, of the cases that SELECTION names. A step that fails ends the session
-# with the step's line.
+# program, and a run of the suite is a quick one of the cases that SELECTION names, or of all if it has the option WHOLE.
+# A step that fails ends the session with the step's line.
 set -euo pipefail
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
@@ -31,6 +31,7 @@ cbspec() {
     case "$*" in
     "simulate --list"* | *" --help") command cbspec "$@" ;;
     simulate* | tap*) serve "$1" '^{\|^CA file' cbspec "$@" ;;
+    verify\ *"$WHOLE"*) command cbspec verify --effort quick "${@:2}" ;;
     verify\ *) command cbspec verify --effort quick ${SELECTION:+-k "$SELECTION"} "${@:2}" ;;
     verify-client\ *) command cbspec verify-client --effort quick "${@:2}" ;;
     *) command cbspec "$@" ;;
