@@ -101,7 +101,7 @@ class ClientSuite:
         quick = " of a quick run" if self._options.quick else ""
         cases = [row.requirement for row in self._run.situations]
         count = f"{len(names)} situation{'s' if len(names) > 1 else ''}"
-        head = f"Judging {shlex.join(self._options.profile.command)}\n{count}{quick}"
+        head = f"Judging {self._subject.address}\n{count}{quick}"
         self._display.begin(head, cases, _PER_SITUATION * len(cases), self._options.common.catalogue)
         self._thread = threading.Thread(target=self._work, name="situations", daemon=True)
         self._thread.start()
@@ -191,9 +191,9 @@ class ClientSuite:
             self._findings += of_interest(findings, situation.requirement, self._options.common.only)
             attach(report, findings, situation.requirement, self._options.common.baseline)
             self._kit_errors += kit_errors_of(report)
-            report.user_properties = list(item.user_properties)
-            self._show(report, situation)
         report.user_properties = list(item.user_properties)
+        if call.when == "call" and situation is not None:
+            self._show(report, situation)
         return report  # type: ignore[return-value] # the report goes back to pluggy
 
     def _show(self, report: pytest.TestReport, situation: Situation) -> None:
