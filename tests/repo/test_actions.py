@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cbspec_conformance.runner.options import free_endpoint
 from tests.repo.actions import ActionRunner, JobRun, document
 from tests.repo.tree import ROOT
 from tests.support.processes import Served, served
@@ -61,7 +62,7 @@ def test_the_action_judges_a_relay_over_the_life_of_a_known_failure(tmp_path: Pa
     assert re.search(rf"^::error title={BROKEN} \(MUST\) failed::", failing.log, re.MULTILINE)
     assert list((workspace / "failing" / "failures").iterdir())
     assert verdict(known) == (True, "passed", "0"), known.log
-    port = free_port()  # the action starts the repaired relay itself, and stops it
+    port = free_endpoint().port  # the action starts the repaired relay itself, and stops it
     relay_command = {"target": f"127.0.0.1:{port}", "command": f"cbspec simulate --port {port}"}
     repaired = judge("repaired", None, baseline="known.toml", **relay_command)
     assert verdict(repaired) == (False, "failed", "1"), repaired.log
@@ -69,12 +70,6 @@ def test_the_action_judges_a_relay_over_the_life_of_a_known_failure(tmp_path: Pa
     assert f"::error file=known.toml,title={BROKEN} is stale in the baseline::" in repaired.log
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 10)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @pytest.fixture

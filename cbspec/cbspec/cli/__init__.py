@@ -12,8 +12,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
-from difflib import SequenceMatcher, get_close_matches
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 from importlib.util import find_spec
 from typing import Any, Final, NoReturn
 
@@ -123,13 +123,8 @@ class _CommandParser(argparse.ArgumentParser):
         return filled, []
 
     def _about(self, unknown: str) -> str:
-        def likeness(option: str) -> float:
-            whole, begun = (SequenceMatcher(None, unknown, each).ratio() for each in (option, option[: len(unknown)]))
-            return max(whole, begun)
-
-        near = max(self._option_string_actions, key=likeness)
         kind = "option" if unknown.startswith("-") else "argument"
-        return f"there is no {kind} {unknown}" + (f"; did you mean {near}?" if likeness(near) >= _ALIKE else "")
+        return f"there is no {kind} {unknown}{_suggestion(unknown, self._option_string_actions)}"
 
     def error(self, message: str) -> NoReturn:
         """Print an error of one line: the usage of a command with many options would hide it."""
@@ -187,7 +182,7 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        near = "".join(f"; did you mean {each}?" for each in get_close_matches(words[0], COMMANDS, n=1))
+        near = _suggestion(words[0], COMMANDS)
         raise CommandError(f"there is no command {words[0]}{near} (cbspec --help lists them)")
     try:
         args = parser.parse_args(words)
@@ -202,6 +197,16 @@ def _run(argv: Sequence[str] | None) -> int:
         use_key_log(getattr(args, "keylog", None))
     code: int = args.run(args)
     return code
+
+
+def _suggestion(unknown: str, known: Iterable[str]) -> str:
+    """Return the question whether the nearest known word is meant, or "" if none is near."""
+
+    def likeness(word: str) -> float:
+        return max(SequenceMatcher(None, unknown, each).ratio() for each in (word, word[: len(unknown)]))
+
+    near = max(known, key=likeness)
+    return f"; did you mean {near}?" if likeness(near) >= _ALIKE else ""
 
 
 def _check_extra(command: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from cbspec_conformance.client.observed import ClientConnection, Observation
 from cbspec_conformance.client.situations import STEPS
+from cbspec_conformance.record.quoting import on_one_line
 
 _VARYING: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\b[0-9a-f]{12,}\b|\d+", re.IGNORECASE)
 _OPENING: Final = ("hello", "auth", "tunnel_info")
@@ -94,9 +95,8 @@ def _other_transport(main: ClientConnection) -> str:
 
 
 def _last_words(clean: Observation) -> str:
-    lines = [line.text.strip() for line in clean.output if line.text.strip()]
-    shown = lines if len(lines) <= 2 * _SHOWN else [*lines[:_SHOWN], "…", *lines[-_SHOWN:]]  # runtimes say it first
-    return f"; its output: {' | '.join(shown)}" if lines else "; it printed nothing"
+    shown = on_one_line((line.text for line in clean.output), _SHOWN, _SHOWN)  # runtimes say the cause first
+    return f"; its output: {shown}" if shown else "; it printed nothing"
 
 
 def main_connection(observation: Observation) -> ClientConnection:

@@ -15,11 +15,10 @@ from cbspec_conformance.client.process import CannotStart
 from cbspec_conformance.client.rules.judge import judge, why_not
 from cbspec_conformance.client.session import Session, Slots
 from cbspec_conformance.client.situations import CLEAN, DOWN, PACED, Situation
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome
 
 _RUNNING = 32
-_BROKEN = (Outcome.FAILED, Outcome.WARNED)
-_BAD = (*_BROKEN, Outcome.INCONCLUSIVE)
+_BAD = (*BROKEN, Outcome.INCONCLUSIVE)
 _PORTS = 10  # local ports from {local_port} on that a client may use for several tunnels
 _CONTROLS = (CLEAN, DOWN, PACED)
 _ATTEMPTS = 3  # at a control
@@ -151,10 +150,10 @@ class ClientRun:
             token=session.token,
             quick=self.quick,
         )
-        if any(finding.outcome in _BROKEN for finding in findings):
+        if any(finding.outcome in BROKEN for finding in findings):
             shown, decisive = excerpt(session.seen), decisive_places(rows_of(session.seen), session.seen.struck)
             findings = [
-                replace(each, exchange=shown, decisive=decisive) if each.outcome in _BROKEN else each
+                replace(each, exchange=shown, decisive=decisive) if each.outcome in BROKEN else each
                 for each in findings
             ]
         return Result(session.situation, findings, session.seen)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -21,6 +20,7 @@ from cbspec_conformance.client.process import ClientProcess
 from cbspec_conformance.client.situation_relay import SituationRelay
 from cbspec_conformance.client.situations import Kind, Situation
 from cbspec_conformance.client.watch import Limits, Watch, limits
+from cbspec_conformance.runner.options import free_endpoint
 
 _HOST: Final = "127.0.0.1"
 _TICK: Final = 0.1  # seconds between looks at the clock: the loop's delay is measured, and quiet times are noticed
@@ -140,7 +140,7 @@ class Session:
             self.seen.lag = max(self.seen.lag, time.monotonic() - began - wait)
 
     def _values(self, relay: SituationRelay, folder: Path) -> Mapping[str, str]:
-        self.local_port = _free_port()
+        self.local_port = free_endpoint().port
         token_file = folder / "token"
         token_file.write_text(self.token, encoding="utf-8")
         token_file.chmod(0o600)
@@ -186,12 +186,6 @@ def _environment(profile: ClientProfile, values: Mapping[str, str]) -> dict[str,
         "CBSPEC_TRANSPORT": values["transport"],
     }
     return named | {name: filled(text, values) for name, text in profile.environment.items()}
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((_HOST, 0))
-        return int(sock.getsockname()[1])
 
 
 async def _accepts(port: int) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
 from cbspec_conformance.failures.steps import FailureStep, TransportName, step_from_json
-from cbspec_conformance.judging.verdicts import Finding, Outcome, without_values
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, without_values
 from cbspec_conformance.record.conclusions import Expectation
 
 FORMAT: Final = "cbspec-failure-1"
@@ -98,7 +98,7 @@ def failures_of(
     }
     distinct: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
-        if finding.outcome in (Outcome.FAILED, Outcome.WARNED):
+        if finding.outcome in BROKEN:
             way = (finding.requirement, without_values(finding.expected), without_values(finding.seen))
             first = distinct.setdefault(way, finding)
             if finding.steps and not first.steps:  # steps can be replayed without their case

@@ -15,10 +15,9 @@ from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.judge import NO_ERROR, is_success
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome
 from cbspec_conformance.record.exchange import Exchange
 
-_BROKEN: Final = (Outcome.FAILED, Outcome.WARNED)
 _CONTENT: Final = (
     "CB-HEL",
     "CB-AUT",
@@ -81,7 +80,7 @@ def of_the_same_exchange(own: Finding | None, others: Iterable[Finding]) -> Iter
     for finding in others:
         if (
             own is not None
-            and own.outcome in _BROKEN
+            and own.outcome in BROKEN
             and 0 <= own.number == finding.number
             and _is_about_content(finding)
         ):
@@ -94,9 +93,9 @@ def of_a_run(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a run; those with a cause in another requirement follow from it."""
     broken: dict[str, set[str]] = {}
     for finding in findings:
-        if finding.outcome in _BROKEN:
+        if finding.outcome in BROKEN:
             broken.setdefault(finding.requirement, set()).update(finding.kinds)
-    causes = [_cause(finding, broken) if finding.outcome in _BROKEN else "" for finding in findings]
+    causes = [_cause(finding, broken) if finding.outcome in BROKEN else "" for finding in findings]
     return [
         _following(finding, f"the same mistake breaks {cause}") if cause else finding
         for finding, cause in zip(findings, causes, strict=True)
@@ -123,7 +122,7 @@ def _earlier(requirement: str, kind: str, broken: Mapping[str, Collection[str]])
 
 
 def _is_about_content(finding: Finding) -> bool:
-    return finding.outcome in _BROKEN and finding.requirement.startswith(_CONTENT)
+    return finding.outcome in BROKEN and finding.requirement.startswith(_CONTENT)
 
 
 def _following(finding: Finding, why: str) -> Finding:

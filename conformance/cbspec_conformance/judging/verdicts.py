@@ -47,6 +47,10 @@ class Outcome(StrEnum):
     FOLLOW_UP = "follow-up"
 
 
+BROKEN = (Outcome.FAILED, Outcome.WARNED)
+"""The outcomes of a requirement that is broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One outcome for one requirement.
@@ -130,7 +134,7 @@ def of_interest(findings: Iterable[Finding], own: str, only: Collection[str]) ->
     """
     if not only:
         return list(findings)
-    broken = (Outcome.FAILED, Outcome.WARNED) if own in only or not own else ()
+    broken = BROKEN if own in only or not own else ()
     findings = list(findings)
     cut = [each for each in findings if each.reason == TIME_UP][: own not in only]
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 LONGEST = 60
 
@@ -30,3 +31,11 @@ def printable(text: str) -> str:
 def shortened(text: str, longest: int) -> str:
     """Return `text`, cut to `longest` characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def on_one_line(lines: Iterable[str], first: int, last: int) -> str:
+    """Return the lines of a program's output that aren't blank on one line: at most the first and the last ones."""
+    shown = [line.strip() for line in lines if line.strip()]
+    if len(shown) > first + last:
+        shown[first:-last] = ["…"]
+    return " | ".join(shown)

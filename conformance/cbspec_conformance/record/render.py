@@ -10,6 +10,7 @@ from cbspec.redact import redact
 from cbspec_conformance.record.excerpt import decisive, decisive_records, excerpt, is_fence, without_bytes
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import printable
+from cbspec_conformance.record.repetitions import repetitions
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,
@@ -77,26 +78,12 @@ def _folded(records: Sequence[WireRecord], mark: str) -> list[str]:
 def folded(lines: Sequence[str], shapes: Sequence[object]) -> list[str]:
     """Return lines with their repetitions only counted; lines repeat if their shapes do."""
     shown: list[str] = []
-    at = 0
-    while at < len(lines):
-        period, times = _repetition(shapes, at)
+    for at, period, times in repetitions(shapes, _CYCLE):
         shown += lines[at : at + period]
         if times > 1:
             of = f"{period} lines" if period > 1 else "line"
             shown.append(f"{lines[at][:1]}      … the last {of} {times - 1} more times")
-        at += period * times
     return shown
-
-
-def _repetition(shapes: Sequence[object], at: int) -> tuple[int, int]:
-    """Return the length of the shortest sequence that repeats at `at` at least three times, and the times; or 1, 1."""
-    for period in range(1, _CYCLE + 1):
-        times = 1
-        while shapes[at + period * times : at + period * (times + 1)] == shapes[at : at + period]:
-            times += 1
-        if times > 2:
-            return period, times
-    return 1, 1
 
 
 def _shape(record: WireRecord) -> object:

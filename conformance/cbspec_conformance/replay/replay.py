@@ -24,7 +24,7 @@ from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import PREFLIGHT, Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.verdicts import PARTIAL, Outcome, Verdict
+from cbspec_conformance.judging.verdicts import BROKEN, PARTIAL, Outcome, Verdict
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.render import folded
@@ -102,7 +102,7 @@ def _outcome(failure: Failure, verdicts: Sequence[Verdict] | str) -> ReplayOutco
     found = {verdict.requirement.id: verdict.findings for verdict in verdicts}
     own = found.get(failure.requirement, ())
     for finding in sorted(own, key=lambda each: each.case != failure.case):
-        if finding.outcome in (Outcome.FAILED, Outcome.WARNED):
+        if finding.outcome in BROKEN:
             case = "its case" if finding.case == failure.case else f"another case of its requirement, {finding.case},"
             seen = f"{case} fails: expected {finding.expected}; seen: {finding.seen}"
             return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange)

@@ -26,9 +26,8 @@ import msgspec
 
 from cbspec.catalogue.requirements import Level, UnknownRequirement, find
 from cbspec.documents import DocumentError, load_toml, write_text
-from cbspec_conformance.judging.verdicts import OWN_REQUIREMENT, Finding, Outcome, Verdict
+from cbspec_conformance.judging.verdicts import BROKEN, OWN_REQUIREMENT, Finding, Outcome, Verdict
 
-_BROKEN: Final = (Outcome.FAILED, Outcome.WARNED)
 _ID: Final = re.compile(r"CB-[A-Z]{3}-\d{3}")
 _LONGEST: Final = 300
 _FORM: Final = "[[known]] has requirement and reason, and optionally link and until (a date without quotes)"
@@ -91,11 +90,11 @@ class Baseline:
     def applied(self, verdicts: Iterable[Verdict]) -> list[Verdict]:
         """Return the verdicts, with the known failures marked, and those that they leave without a verdict."""
         verdicts = list(verdicts)
-        broken = {each.requirement.id for each in verdicts if each.outcome in _BROKEN}
+        broken = {each.requirement.id for each in verdicts if each.outcome in BROKEN}
         causes = {id_ for id_ in broken if self.known(id_)}
         return [
             replace(verdict, outcome=Outcome.KNOWN)
-            if self.known(verdict.requirement.id) and (verdict.outcome in _BROKEN or _is_hidden(verdict, causes))
+            if self.known(verdict.requirement.id) and (verdict.outcome in BROKEN or _is_hidden(verdict, causes))
             else verdict
             for verdict in verdicts
         ]
@@ -109,7 +108,7 @@ class Baseline:
         """Return the text of an entry, and the reason if this run did not judge the known failure."""
         entry = self.entries[verdict.requirement.id]
         reasons = [finding.reason for finding in verdict.findings if finding.outcome is Outcome.INCONCLUSIVE]
-        broken = any(finding.outcome in _BROKEN for finding in verdict.findings)
+        broken = any(finding.outcome in BROKEN for finding in verdict.findings)
         return f"{entry}" if broken or not reasons else f"{entry} (not judged: {reasons[0]})"
 
     def stale(self, verdicts: Iterable[Verdict]) -> list[str]:
@@ -122,7 +121,7 @@ class Baseline:
 
         New entries have no reason. With `should`, warnings count as failures.
         """
-        levels = _BROKEN if should else _BROKEN[:1]
+        levels = BROKEN if should else BROKEN[:1]
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in stale}
         broken = {verdict.requirement.id for verdict in verdicts if verdict.outcome in levels}
         new = [each for each in verdicts if each.requirement.id in broken or _is_hidden(each, {*broken, *entries})]
@@ -188,7 +187,7 @@ def _coverage(verdicts: Iterable[Verdict]) -> str:
 
 def _seen(verdict: Verdict) -> str:
     """Return the observed failure on one line."""
-    broken = (finding for finding in verdict.findings if finding.outcome in _BROKEN)
+    broken = (finding for finding in verdict.findings if finding.outcome in BROKEN)
     unclear = next(iter(verdict.reasons), "it failed")
     seen = next((f"expected {finding.expected}; seen: {finding.seen}" for finding in broken), unclear)
     seen = " ".join(seen.split())

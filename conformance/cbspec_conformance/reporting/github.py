@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from cbspec_conformance.judging.verdicts import Outcome, Verdict, spoils
+from cbspec_conformance.judging.verdicts import BROKEN, Outcome, Verdict
 from cbspec_conformance.reporting.formats.markdown import render
 from cbspec_conformance.reporting.report import RunResult, Write, distinct
 from cbspec_conformance.reporting.stream import RecordedRun, StreamError
@@ -61,7 +61,7 @@ def write_summary(
 
 def workflow_commands(run: RunResult) -> Iterator[str]:
     """Yield the workflow commands: errors for the reasons why a run did not pass, and warnings."""
-    errors = [command for verdict in run.deciding for command in _about(run, verdict)]
+    errors = [_about(verdict) for verdict in run.spoiling]
     errors += [_stale(run, id_) for id_ in run.stale]
     errors += [_command("error", "error of cbspec", text.splitlines()[-1]) for text in run.kit_errors if text]
     warned = () if run.fail_on_should else (each for each in run.verdicts if each.outcome is Outcome.WARNED)
@@ -69,15 +69,12 @@ def workflow_commands(run: RunResult) -> Iterator[str]:
     yield from _limited("warning", [_broken("warning", verdict) for verdict in warned])
 
 
-def _about(run: RunResult, verdict: Verdict) -> Iterator[str]:
-    """Yield the error about a verdict that spoils a run."""
-    if not spoils(verdict, fail_on_should=run.fail_on_should, require_all=run.require_all):
-        return
-    if verdict.outcome in (Outcome.FAILED, Outcome.WARNED):
-        yield _broken("error", verdict)
-    else:
-        reason = next(iter(verdict.reasons), "")
-        yield _command("error", f"{verdict.requirement.id} {verdict.outcome}", f"{verdict.requirement.demand} {reason}")
+def _about(verdict: Verdict) -> str:
+    """Return the error about a verdict that spoils a run."""
+    if verdict.outcome in BROKEN:
+        return _broken("error", verdict)
+    reason = next(iter(verdict.reasons), "")
+    return _command("error", f"{verdict.requirement.id} {verdict.outcome}", f"{verdict.requirement.demand} {reason}")
 
 
 def _broken(kind: str, verdict: Verdict) -> str:

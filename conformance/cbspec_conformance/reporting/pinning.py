@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from cbspec.catalogue.requirements import Level
 from cbspec.catalogue.revisions import CatalogueRevision
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome
 from cbspec_conformance.reporting.baseline import causes_of
-
-_BROKEN = (Outcome.FAILED, Outcome.WARNED)
 
 
 def pinned(findings: Iterable[Finding], revision: CatalogueRevision) -> list[Finding]:
@@ -25,7 +23,7 @@ def pinned(findings: Iterable[Finding], revision: CatalogueRevision) -> list[Fin
 
 
 def _pinned(finding: Finding, revision: CatalogueRevision) -> Finding:
-    if finding.outcome in _BROKEN:
+    if finding.outcome in BROKEN:
         is_must = revision.requirements[finding.requirement].level is Level.MUST
         return replace(finding, outcome=Outcome.FAILED if is_must else Outcome.WARNED)
     if newer := sorted(causes_of(finding) - set(revision.requirements)):

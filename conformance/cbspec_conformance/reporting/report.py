@@ -13,6 +13,7 @@ from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
 from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
 from cbspec.exit_codes import ExitCode
 from cbspec_conformance.judging.verdicts import (
+    BROKEN,
     TIME_UP,
     UNFINISHED,
     Finding,
@@ -104,7 +105,7 @@ class RunResult:
             return ExitCode.INTERRUPTED
         if self.green:
             return ExitCode.SUCCESS
-        if self.kit_errors and not any(v.outcome in (Outcome.FAILED, Outcome.WARNED) for v in self.verdicts):
+        if self.kit_errors and not any(v.outcome in BROKEN for v in self.verdicts):
             return ExitCode.KIT_ERROR
         return ExitCode.NOT_CONFORMING if self.judged or self._is_cut_short else ExitCode.NOTHING_TO_JUDGE
 
@@ -435,7 +436,7 @@ def pasted(command: str) -> list[str]:
 
 def _why_not(run: RunResult) -> str:
     spoiled = run.spoiling
-    broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
+    broken = [v.requirement.id for v in spoiled if v.outcome in BROKEN]
     unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
     parts = [", ".join(broken)] if broken else []
     if unclear:

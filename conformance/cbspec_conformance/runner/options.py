@@ -316,7 +316,7 @@ def read_profile(options: Options) -> Profile | None:
         profile = load(options.profile_file) if options.profile_file else None
         target = options.target
         if options.relay_command and target is None and (profile is None or profile.target.address is None):
-            target = _free_endpoint()
+            target = free_endpoint()
         if target is None and (profile is None or profile.target.address is None):
             if profile is not None:
                 raise pytest.UsageError(f"{profile.path}: give target.address there, or --target host:port")
@@ -328,7 +328,7 @@ def read_profile(options: Options) -> Profile | None:
         raise pytest.UsageError(str(error)) from None
 
 
-def _free_endpoint() -> Endpoint:
+def free_endpoint() -> Endpoint:
     """Return a loopback address with a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return Endpoint("127.0.0.1", server.getsockname()[1])

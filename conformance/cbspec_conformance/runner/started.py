@@ -26,6 +26,7 @@ from cbspec.redact import redact
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.record.quoting import on_one_line
 from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.runner.options import PLACEHOLDERS
 from cbspec_conformance.target.life import STAYS_UP
@@ -170,10 +171,8 @@ class StartedRelay:
         with self._log.open("rb") as file:
             file.seek(max(self._begin, file.seek(0, os.SEEK_END) - _TAIL))
             output = redact(file.read().decode(errors="replace"))
-        lines = [line.strip() for line in output.splitlines() if line.strip()]
-        if len(lines) > _FIRST_LINES + _LAST_LINES:
-            lines[_FIRST_LINES:-_LAST_LINES] = ["…"]
-        return "; its output: " + " | ".join(lines) if lines else ""
+        shown = on_one_line(output.splitlines(), _FIRST_LINES, _LAST_LINES)
+        return f"; its output: {shown}" if shown else ""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -14,7 +14,7 @@ from cbspec_conformance.judging.case import blamed
 from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.judging.follow_ups import accepted_in_spite_of
 from cbspec_conformance.judging.invariants import check, redaction_of
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, Finding
 from cbspec_conformance.record.conclusions import (
     INVARIANT,
     Blamed,
@@ -58,7 +58,7 @@ class FindingsLog:
     @property
     def blames(self) -> bool:
         """Whether any finding blames the relay."""
-        return any(finding.outcome in (Outcome.FAILED, Outcome.WARNED) for finding in self.findings)
+        return any(finding.outcome in BROKEN for finding in self.findings)
 
     @property
     def breached(self) -> list[tuple[Exchange, ...]]:

@@ -9,7 +9,7 @@ from cbspec_conformance.client.client_profile import ClientProfile
 from cbspec_conformance.client.habits import Habits
 from cbspec_conformance.client.observed import Observation
 from cbspec_conformance.client.situations import Situation
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome
 
 
 @dataclass(slots=True)
@@ -50,7 +50,6 @@ class SituationCase:
 
     def has_broken(self, *requirements: str) -> bool:
         """Whether the client has broken one of some requirements in this situation (default: any)."""
-        bad = (Outcome.FAILED, Outcome.WARNED)
         return any(
-            each.outcome in bad and (not requirements or each.requirement in requirements) for each in self.findings
+            each.outcome in BROKEN and (not requirements or each.requirement in requirements) for each in self.findings
         )

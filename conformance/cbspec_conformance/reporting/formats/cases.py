@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from cbspec.catalogue.requirements import Requirement
-from cbspec_conformance.judging.verdicts import UNFINISHED, Finding, Outcome
+from cbspec_conformance.judging.verdicts import BROKEN, UNFINISHED, Finding, Outcome
 from cbspec_conformance.reporting.stream import RecordedCase, RecordedRun
 
 
@@ -106,7 +106,7 @@ def _status(
         return CaseStatus.ERROR, "an error of the kit"
     for finding in own:
         entry = run.baseline.known(finding.requirement)
-        if entry is not None and (finding.outcome in (Outcome.FAILED, Outcome.WARNED) or run.baseline.hides(finding)):
+        if entry is not None and (finding.outcome in BROKEN or run.baseline.hides(finding)):
             return CaseStatus.SKIPPED, f"known: {entry}"
         if finding.outcome is Outcome.INCONCLUSIVE or finding.reason in UNFINISHED:
             return CaseStatus.ERROR, f"{finding.outcome}: {finding.reason}"
@@ -118,7 +118,7 @@ def _status(
 
 def _broken(run: RecordedRun, findings: Sequence[Finding]) -> Iterator[Finding]:
     """Yield the findings that fail the run."""
-    failing = (Outcome.FAILED, Outcome.WARNED) if run.started.fail_on_should else (Outcome.FAILED,)
+    failing = BROKEN if run.started.fail_on_should else (Outcome.FAILED,)
     for finding in findings:
         if finding.outcome in failing and run.baseline.known(finding.requirement) is None:
             yield finding

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
-from cbspec_conformance.judging.verdicts import Outcome, Verdict
+from cbspec_conformance.judging.verdicts import BROKEN, Outcome, Verdict
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.comparison import changes
 from cbspec_conformance.reporting.formats.texts import headline, subject_facts
@@ -29,7 +29,7 @@ def render(run: RecordedRun) -> bytes:
 
 def _lines(run: RecordedRun) -> Iterator[str]:
     result = run.result
-    broken = [each for outcome in (Outcome.FAILED, Outcome.WARNED) for each in run.verdicts if each.outcome is outcome]
+    broken = [each for outcome in BROKEN for each in run.verdicts if each.outcome is outcome]
     mark = "✅" if result.green else "❌"
     yield f"## {mark} {_escaped(run.started.subject.address)}: {headline(run)}"
     yield ""

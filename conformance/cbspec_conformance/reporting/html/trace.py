@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from cbspec_conformance.record.quoting import shortened
+from cbspec_conformance.record.repetitions import repetitions
 
 Record = Mapping[str, Any]
 Row = list[Any]
@@ -169,25 +170,11 @@ def _shape(row: Row) -> object:
 def _folded(rows: Sequence[Row], decisive: Collection[int]) -> list[Row]:
     shapes = [row[1] if row[1] in decisive else _shape(row) for row in rows]
     shown: list[Row] = []
-    at = 0
-    while at < len(rows):
-        period, times = _repetition(shapes, at)
+    for at, period, times in repetitions(shapes, _CYCLE):
         shown += rows[at : at + period]
         if times > 1:
             shown.append(["r", period, times - 1])
-        at += period * times
     return shown
-
-
-def _repetition(shapes: Sequence[object], at: int) -> tuple[int, int]:
-    """Return the length of the shortest sequence that repeats at `at` at least three times, and the times; or 1, 1."""
-    for period in range(1, _CYCLE + 1):
-        times = 1
-        while shapes[at + period * times : at + period * (times + 1)] == shapes[at : at + period]:
-            times += 1
-        if times > 2:
-            return period, times
-    return 1, 1
 
 
 def _bounded(rows: list[Row], decisive: Collection[int]) -> list[Row]:

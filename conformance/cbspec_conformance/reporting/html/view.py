@@ -10,13 +10,12 @@ from itertools import groupby
 from typing import Final, Protocol, TypeVar
 
 from cbspec.catalogue.requirements import CHAPTERS, Requirement
-from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, spoils
+from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome, Verdict
 from cbspec_conformance.reporting.comparison import ChangeKind, RunChange, changes
 from cbspec_conformance.reporting.html.trace import judgements
 from cbspec_conformance.reporting.report import distinct
 from cbspec_conformance.reporting.stream import RecordedCase, RecordedRun
 
-_BROKEN: Final = (Outcome.FAILED, Outcome.WARNED)
 _MOST_WAYS: Final = 4  # different ways to break a requirement that are shown
 _MOST_ANSWERS: Final = 8  # requests with their answers
 
@@ -173,13 +172,8 @@ def view(run: RecordedRun) -> RunView:
     differ = changes(run.against, run) if run.against else {}
     kinds = {change.what: str(change.kind) for listed in differ.values() for change in listed}
     shown = list(_requirements(run, kinds))
-    strict = run.result
-    spoiled = [
-        each
-        for each in strict.deciding
-        if spoils(each, fail_on_should=strict.fail_on_should, require_all=strict.require_all)
-    ]
-    spoiled = [verdict for verdict in spoiled if verdict.outcome in _BROKEN] or spoiled
+    spoiled = run.result.spoiling
+    spoiled = [verdict for verdict in spoiled if verdict.outcome in BROKEN] or spoiled
     by_chapter = defaultdict[str, list[ShownRequirement]](list)
     for each in shown:
         by_chapter[each.row.chapter].append(each)
@@ -204,7 +198,7 @@ def view(run: RecordedRun) -> RunView:
 def _headline(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
     if run.result.green:
         return "Passed"
-    if any(verdict.outcome in _BROKEN for verdict in spoiled):
+    if any(verdict.outcome in BROKEN for verdict in spoiled):
         return "Failed"
     if run.result.interrupted:
         return "Interrupted"
@@ -214,13 +208,13 @@ def _headline(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
 def _lead(run: RecordedRun, spoiled: Sequence[Verdict]) -> str:
     """Return the rest of the sentence under the headline, which begins with the name of the implementation."""
     found = Counter(verdict.outcome for verdict in run.verdicts)
-    judged = sum(found[outcome] for outcome in (Outcome.PASSED, *_BROKEN, Outcome.KNOWN))
+    judged = sum(found[outcome] for outcome in (Outcome.PASSED, *BROKEN, Outcome.KNOWN))
     if not judged:
         return "could not be judged."
     also = f", but for {_many(found[Outcome.KNOWN], 'known failure')}" if found[Outcome.KNOWN] else ""
     if found[Outcome.WARNED]:
         also += f"; there {'is' if found[Outcome.WARNED] == 1 else 'are'} {_many(found[Outcome.WARNED], 'warning')}"
-    unclear = [verdict for verdict in spoiled if verdict.outcome not in _BROKEN]
+    unclear = [verdict for verdict in spoiled if verdict.outcome not in BROKEN]
     if len(unclear) < len(spoiled):
         return f"breaks {len(spoiled) - len(unclear)} of {_many(judged, 'judged demand')}."
     if unclear:
