@@ -83,7 +83,7 @@ def installed(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        ({"wait": "0", "target": "127.0.0.1:1"}, "3", "## ❌ 127.0.0.1:1: not judged"),
+        ({"wait": "0", "target": "127.0.0.1:1", "command": "echo no key"}, "3", "## ❌ 127.0.0.1:1: not judged"),
         ({"options": "--no-such-option $(touch injected) `touch injected`; touch injected"}, "4", ""),
     ],
     ids=["no relay", "wrong option"],
@@ -94,6 +94,7 @@ def test_the_action_tells_wrong_input_from_a_failing_relay(
     job = ActionRunner(RELAY, *installed).run(without=INSTALL, **given)
     assert (job.succeeded, job.outputs["exit-code"]) == (False, code), job.log
     assert job.summary.startswith(said)
+    assert ("Its last output:\nno key" in job.log) == ("command" in given)
     assert not list(installed[0].rglob("injected*"))
 
 

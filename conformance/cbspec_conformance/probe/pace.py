@@ -46,11 +46,12 @@ class Pacer:
         interval = self._interval.get(tenant)
         if interval is None:
             return
-        now = self._clock.monotonic()
-        due = self._next.get(tenant, now)
+        with self._lock:  # several sessions of a case may send at once, and each gets a turn of its own
+            now = self._clock.monotonic()
+            due = max(self._next.get(tenant, now), now)
+            self._next[tenant] = due + interval
         if due > now:
             self._clock.sleep(due - now)
-        self._next[tenant] = max(due, now) + interval
 
     def take(self, count: int = 1) -> None:
         """Wait until `count` messages or connections at once are within target.requests_per_second.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import secrets
 import shlex
 import socket
@@ -45,6 +47,8 @@ from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_
 from cbspec_conformance.reporting.formats import AGAINST, FORMATS, REPORTS
 
 _LONGEST: Final = 600.0  # seconds: a relay that is slow or leaks capacity must not hold a pipeline for an hour
+_NEVER_OUTGOING: Final = range(20_000, 32_768)  # ports that no usual system gives to an outgoing connection
+_TRIES: Final = 20
 _WHOLE: Final = ValueKind("N", lambda text: _seed(text))
 
 PLACEHOLDERS: Final[Mapping[str, str]] = {
@@ -329,7 +333,10 @@ def read_profile(options: Options) -> Profile | None:
 
 
 def free_endpoint() -> Endpoint:
-    """Return a loopback address with a port that is free now."""
+    """Return a loopback address with a port that is free now, and that no outgoing connection takes meanwhile."""
+    for port in random.sample(_NEVER_OUTGOING, _TRIES):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return Endpoint("127.0.0.1", port)
     with socket.create_server(("127.0.0.1", 0)) as server:
         return Endpoint("127.0.0.1", server.getsockname()[1])
 

@@ -110,6 +110,28 @@ def test_requests_stay_at_half_the_tenants_rate(pauses: list[float], share: int)
     assert all(later - earlier >= interval - 1e-6 for earlier, later in itertools.pairwise(sent))
 
 
+def test_sessions_of_a_tenant_that_wait_at_once_get_a_turn_each() -> None:
+    clock, turns = ManualClock(), list[float]()
+
+    class Overlapping(ManualClock):
+        """While one session waits, all others begin to wait, too."""
+
+        def sleep(self, seconds: float) -> None:
+            due = clock.now + seconds
+            if len(turns) < 5:
+                turns.append(due)
+                pace("slow")
+            clock.now = max(clock.now, due)
+
+        def monotonic(self) -> float:
+            return clock.now
+
+    pace = Pacer(PROFILE, clock=Overlapping())
+    pace("slow")
+    pace("slow")
+    assert turns == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+
+
 @given(steps=st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 5)), max_size=30), share=st.integers(1, 4))
 def test_no_second_holds_more_messages_than_the_profile_allows(steps: list[tuple[float, int]], share: int) -> None:
     clock = ManualClock()

@@ -12,7 +12,7 @@ import pytest
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
-from cbspec_conformance.runner.options import Options, add_options, read_options, read_profile
+from cbspec_conformance.runner.options import Options, add_options, free_endpoint, read_options, read_profile
 
 
 class PytestConfig:
@@ -105,3 +105,7 @@ def test_a_profile_is_read_and_completed_by_the_target(tmp_path: Path) -> None:
         read = read_profile(options(target_profile=str(file), target=target))
         assert read is not None
         assert (str(read.target.address), read.target.timeout) == (address, 7.0)
+
+
+def test_a_free_port_is_one_that_no_outgoing_connection_gets_meanwhile() -> None:
+    assert {free_endpoint().port in range(20_000, 32_768) for _ in range(20)} == {True}
