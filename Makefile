@@ -17,7 +17,7 @@ comma := ,
 ours = $(call environment,$(VENV),--constraint constraints.txt --editable '.[$(1)]')
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak schedules hostile docs site page freeze dist format clean
+.PHONY: help verify test lint types unit slow adequacy rare mutants bench fuzz crowd soak schedules hostile docs site page freeze dist format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-9s %s\n", $$1, $$2}'
@@ -47,7 +47,10 @@ types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
 unit: $(READY) $(VENV)/.sslyze $(NODE) ## Run pytest alone
-	$(BIN)/python -m pytest tests/ -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest tests/ -n auto --dist worksteal -m "not slow" $(ARGS)
+
+slow: $(READY) ## Run the tests that `make test` leaves out: the release's build, a soak, some fuzzing
+	$(BIN)/python -m pytest tests/ -m slow $(ARGS)
 
 adequacy: $(READY) ## Check the suites against every deviation, variant and open point; writes docs/reference/*kill-matrix.md
 	$(BIN)/python -m tests.adequacy $(ARGS)

@@ -86,7 +86,7 @@ def test_the_report_says_that_a_relay_speaks_tls_1_2_only(tmp_path: Path) -> Non
 
 def test_a_ping_without_a_pong_is_shown(tmp_path: Path) -> None:
     with simulator(tmp_path, "--deviation", "websocket-ping-unanswered") as profile:
-        done = verify("--profile", str(profile), "--only", "CB-WSK-004")
+        done = verify("--profile", str(profile), "--own-cases", "--only", "CB-WSK-004")
     assert verdict(done.text, "failed") == 1
     assert re.search(r"> #\d -> \[a ping with ", done.text)
     assert "in vain for a pong" in done.text

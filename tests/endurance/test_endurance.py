@@ -7,6 +7,7 @@ import pytest
 from tests.endurance import soak
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_short_soak_has_no_findings(capsys: pytest.CaptureFixture[str]) -> None:
     # The relay is still warming up, so only fast leaks are found.

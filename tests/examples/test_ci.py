@@ -21,7 +21,7 @@ from tests.repo.tree import ROOT, text
 from tests.support.processes import running, served
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-QUICK = "--effort quick --only CB-UNK-001"
+QUICK = "--effort quick -k test_unknown_message_type"
 PATIENCE = 110
 
 

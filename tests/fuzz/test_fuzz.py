@@ -22,6 +22,7 @@ def test_no_input_of_the_corpus_fails(name: str) -> None:
             check(bytes((first, 3)) + case)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux only")
 def test_a_short_run_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "FOUND", tmp_path / "found")

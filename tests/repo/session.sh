@@ -1,5 +1,6 @@
 # The shell in which tests run the commands of a document: servers run in the background until the next one of their
-# program, and a run of the suite is a quick one of the cases that SELECTION names, or of all if it has the option WHOLE.
+# program, and a run of the suite is a quick one of the cases that SELECTION names, or of all if it has the option WHOLE
+# or names its own cases.
 # A step that fails ends the session with the step's line.
 set -euo pipefail
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
@@ -31,7 +32,7 @@ cbspec() {
     case "$*" in
     "simulate --list"* | *" --help") command cbspec "$@" ;;
     simulate* | tap*) serve "$1" '^{\|^CA file' cbspec "$@" ;;
-    verify\ *"$WHOLE"*) command cbspec verify --effort quick "${@:2}" ;;
+    verify\ *"$WHOLE"* | *" --own-cases"*) command cbspec verify --effort quick "${@:2}" ;;
     verify\ *) command cbspec verify --effort quick ${SELECTION:+-k "$SELECTION"} "${@:2}" ;;
     verify-client\ *) command cbspec verify-client --effort quick "${@:2}" ;;
     *) command cbspec "$@" ;;
@@ -39,8 +40,8 @@ cbspec() {
 }
 
 pytest() {
-    case "$1" in
-    conformance/client*) command pytest "$@" --effort quick ;;
+    case "$*" in
+    conformance/client* | *" --own-cases"*) command pytest "$@" --effort quick ;;
     conformance/*) command pytest "$@" --effort quick ${SELECTION:+-k "$SELECTION"} ;;
     *) command pytest "$@" ;;
     esac

@@ -61,6 +61,7 @@ def test_no_job_has_more_rights_than_it_needs() -> None:
     assert writes == {("publish", "id-token"), ("publish", "attestations"), ("announce", "contents")}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_release_is_built_twice_with_the_same_bytes_and_lists_its_contents(tmp_path: Path) -> None:
     workspace, temporary = tmp_path / "checkout", tmp_path / "runner"
