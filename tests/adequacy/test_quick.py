@@ -18,7 +18,7 @@ _COSTLY = ("CB-MSG-005", "CB-MSG-008")  # requirements with hundreds of cases
 # Requirements whose proof waits for 15 to 50 s, above all for room that never comes back.
 _WAITING = (
     *("CB-HEL-001", "CB-TUN-002", "CB-LIM-001", "CB-LIM-003", "CB-LIM-007", "CB-LIM-009", "CB-LIM-011", "CB-LIM-013"),
-    *("CB-LIM-015", "CB-CON-001", "CB-MSG-010"),
+    *("CB-LIM-015", "CB-LIM-019", "CB-CON-001", "CB-MSG-010"),
 )
 _JUDGED = [
     subject

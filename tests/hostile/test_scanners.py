@@ -66,6 +66,7 @@ async def test_sslyze_finds_tls_1_3_and_no_weakness(tmp_path: Path) -> None:
     assert not any(weaknesses.values()), weaknesses
 
 
+@pytest.mark.slow
 async def test_testssl_finds_tls_1_3_only(tmp_path: Path) -> None:
     async with Simulator(CONFIG) as simulator:
         found = await asyncio.to_thread(by_testssl, simulator.address, tmp_path)
