@@ -11,6 +11,7 @@ from cbspec.tokens.forgery import by_name
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.judge import is_success
 from cbspec_conformance.oracles.model import Ask
+from cbspec_conformance.probe.key_update import key_update_call
 from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -18,9 +19,11 @@ from cbspec_conformance.target.relay import RelayUnderTest
 CONNECTED: Final = "connected"
 CLOSED: Final = "closed"
 NO_ANSWER: Final = "no answer"
+NONE_DUE: Final = "no answer due"
 
 _UNKNOWN_TENANT: Final = "cbspec-no-such-tenant"
 _MALFORMED: Final = b'{"type": heartbeat}'
+_KEY_UPDATE: Final = "a TLS KeyUpdate that asks for one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Letter:
 
 RECONNECT: Final = Letter("reconnect")
 RESUME: Final = Letter("resume")
+KEY_UPDATE: Final = Letter("KeyUpdate")
 HELLO_AGAIN: Final = Letter("hello", Ask.HELLO)
 OTHER_VERSION: Final = Letter("hello 2.0", Ask.HELLO, requirement="CB-HEL-102")
 BAD_HELLO: Final = Letter("hello without version", Ask.HELLO, requirement="CB-HEL-005")
@@ -96,6 +100,10 @@ class Alphabet:
         for name, tenant in self.tenants.items():
             yield Letter(f"tunnel {name}", Ask.TUNNEL, tenant.id)
         yield from (UNKNOWN_TUNNEL, INVALID_TUNNEL, SAME_TUNNEL, BEAT, SPLIT_BEAT, UNKNOWN_TYPE, MALFORMED)
+        if key_update_call() is None:
+            self.left_out[KEY_UPDATE.name] = "this Python gives no access to OpenSSL's SSL_key_update"
+        else:
+            yield KEY_UPDATE
         yield from (RECONNECT, RESUME)
 
 
@@ -139,6 +147,10 @@ class WordPlayer:
         """Send one input and return the abstract output. Raises Unreachable, HandshakeFailure or RateLimited."""
         if letter in (RECONNECT, RESUME):
             return self._connect(resume=letter is RESUME)
+        if letter is KEY_UPDATE:
+            self._session.announce(_KEY_UPDATE)
+            self._session.wire.update_keys()
+            return NONE_DUE
         if self._session.ended:
             return CLOSED
         exchange = self._exchange(letter)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cbspec.catalogue.requirements import Level, find
-from cbspec_conformance.learning.alphabet import CLOSED
+from cbspec_conformance.learning.alphabet import BEAT, CLOSED, KEY_UPDATE, RECONNECT, RESUME, SPLIT_BEAT
 from cbspec_conformance.learning.conduct import Conduct, Standing
 from cbspec_conformance.learning.machine import Machine, Word
 
@@ -44,7 +44,9 @@ def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Differen
             expected, follows = known.edges[place, letter] if place is not None else (output, None)
             breach, after = conduct.judge(standing, letter, output)
             longer = (*word, letter)
-            twin = letter == "heartbeat, split" and output == machine.edges[state, "heartbeat"][0]
+            if (breach or output == CLOSED) and _by_new_keys(machine, longer, output):
+                breach = "CB-TLS-009"
+            twin = letter == SPLIT_BEAT.name and output == machine.edges[state, BEAT.name][0]
             if (breach or output != expected) and not standing.over and not twin:
                 requirement = breach or ("" if output == CLOSED else conduct.open_point(standing, letter))
                 key = (requirement, output, "" if breach or output == CLOSED else expected)
@@ -53,7 +55,7 @@ def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Differen
                 continue
             if output != expected and not (_refuses(output) and _refuses(expected)):
                 follows = None
-            if letter in ("reconnect", "resume"):
+            if letter in (RECONNECT.name, RESUME.name):
                 follows = 0
             step = (then, follows, after)
             if step not in seen:
@@ -94,6 +96,12 @@ def _breaches(word: Word, outputs: Word, conduct: Conduct) -> Iterator[Differenc
         if breach:
             yield Difference(word[:number], outputs[:number], "", breach, find(breach).level)
             return
+
+
+def _by_new_keys(machine: Machine, word: Word, output: str) -> bool:
+    """Whether the last output of a word is due to its KeyUpdates."""
+    without = tuple(letter for letter in word if letter != KEY_UPDATE.name)
+    return without != word and machine.run(without)[-1] != output
 
 
 def _refuses(output: str) -> bool:

@@ -81,7 +81,7 @@ class Conduct:
         letter = self._letters[name]
         if letter in (inputs.RECONNECT, inputs.RESUME):
             return "", Standing()
-        if standing.over:
+        if standing.over or letter is inputs.KEY_UPDATE:
             return "", standing
         ask, letter = self._ask(standing, letter)
         over = output == CLOSED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cbspec.catalogue.requirements import Level
-from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED
+from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED, NONE_DUE
 from cbspec_conformance.learning.comparison import Difference
 from cbspec_conformance.learning.machine import Machine
 
@@ -41,11 +41,13 @@ def fold(machine: Machine, differences: Iterable[Difference]) -> tuple[list[Fold
     ]
     groups: dict[tuple[int, int, str, Level | None], list[str]] = {}
     for (state, letter), (output, then) in machine.edges.items():
-        if letter in alike or (output == CLOSED and then == state):
+        if letter in alike or (output in (CLOSED, NONE_DUE) and then == state):
             continue  # a connection that has ended stays so
         groups.setdefault((state, then, output, marks.get((state, letter))), []).append(letter)
     edges = [FoldedEdge(s, t, tuple(inputs), output, mark) for (s, t, output, mark), inputs in groups.items()]
     remarks = [f"From every state, {' and '.join(alike)} lead to a new connection."] if alike else []
+    if NONE_DUE in {output for output, _ in machine.edges.values()}:
+        remarks.append("A KeyUpdate that is not shown changes nothing.")
     if any(output == CLOSED for output, _ in machine.edges.values()):
         remarks.append("A closed connection answers nothing.")
     return edges, remarks

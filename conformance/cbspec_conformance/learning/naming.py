@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED
+from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED, NONE_DUE
 from cbspec_conformance.learning.machine import Machine
 
 _NAMED: Final = 2  # unusual inputs that a name lists
@@ -28,7 +28,7 @@ def with_names(machine: Machine, known: Machine) -> Machine:
 
 def _name(machine: Machine, known: Machine, state: int) -> str:
     outputs = {letter: machine.edges[state, letter][0] for letter in machine.inputs}
-    if {*outputs.values()} <= {CLOSED, CONNECTED}:
+    if {*outputs.values()} <= {CLOSED, CONNECTED, NONE_DUE}:
         return "closed"
 
     def unlike(place: int) -> list[str]:

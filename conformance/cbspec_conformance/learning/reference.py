@@ -12,7 +12,7 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Heartbeat, Hello, Request, TunnelInfo
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec_conformance.learning import alphabet as inputs
-from cbspec_conformance.learning.alphabet import CONNECTED, Alphabet, Letter
+from cbspec_conformance.learning.alphabet import CONNECTED, NONE_DUE, Alphabet, Letter
 from cbspec_conformance.learning.machine import Machine, machine_of
 from cbspec_conformance.oracles.model import Ask
 
@@ -61,6 +61,8 @@ def _step(place: Place, letter: Letter, limits: dict[str, int | None]) -> tuple[
     """Return the output and the next place."""
     if letter in (inputs.RECONNECT, inputs.RESUME):
         return CONNECTED, Place()
+    if letter is inputs.KEY_UPDATE:
+        return NONE_DUE, place
     mistake = _INVALID.get(letter.name)
     if mistake is not None:
         return f"error {mistake}", place

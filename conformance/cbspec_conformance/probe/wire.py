@@ -14,6 +14,7 @@ from typing import Final
 
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec_conformance.probe.key_update import request_key_update
 from cbspec_conformance.probe.tcp import Tcp, capturing, tcp_connect
 from cbspec_conformance.record.cost import Timekeeper
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
@@ -204,6 +205,11 @@ class Wire:
         """Send bytes that belong to no message, without a record: pongs and closing frames."""
         if data and self.ended is None:
             self.tls.send(data)
+            self._flush()
+
+    def update_keys(self) -> None:
+        """Send a TLS 1.3 KeyUpdate that asks for one of the relay, if the local library can (see `key_update_call`)."""
+        if self.ended is None and request_key_update(self.tls.ssl_object):
             self._flush()
 
     def send_raw(self, data: bytes) -> None:

@@ -37,6 +37,7 @@ def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
         ("resumed-session-authenticated", "CB-TUN-003", ["hello", "resume", "hello", "tunnel A"]),
         ("resumed-session-any-tenant", "CB-TEN-006", ["hello", "resume", "hello", "auth A", "tunnel B"]),
         ("unknown-type-wrong-code", "CB-UNK-001", ["hello", "auth A", "unknown type"]),
+        ("key-update-refused", "CB-TLS-009", ["KeyUpdate", "hello"]),
     ],
 )
 def test_a_deviation_is_found_with_a_shortest_word(
