@@ -10,6 +10,7 @@ from cbspec.profile.profile import Profile, Tenant
 from cbspec.tokens.forgery import by_name
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.judge import is_success
+from cbspec_conformance.learning.silences import AnsweredLate, Silences
 from cbspec_conformance.oracles.model import Ask
 from cbspec_conformance.probe.key_update import key_update_call
 from cbspec_conformance.probe.session import HELLO, ProbeSession
@@ -134,17 +135,25 @@ def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant) -> object:
 
 
 class WordPlayer:
-    """One connection after the other to a relay, on which the inputs of a word are sent."""
+    """One connection after the other to a relay, on which the inputs of a word are sent.
 
-    def __init__(self, relay: RelayUnderTest, alphabet: Alphabet) -> None:
+    `silences` are those that are awaited briefly (None: none are).
+    """
+
+    def __init__(self, relay: RelayUnderTest, alphabet: Alphabet, silences: Silences | None = None) -> None:
         self._relay = relay
         self._alphabet = alphabet
+        self._silences = silences
+        self._doubted = False  # an answer may come after a brief wait
         self._session: ProbeSession = relay.connect()
         self._tenant = ""  # of the last accepted auth
         self._named = relay.tunnel_info()["tunnel_id"]
 
     def send(self, letter: Letter) -> str:
-        """Send one input and return the abstract output. Raises Unreachable, HandshakeFailure or RateLimited."""
+        """Send one input and return the abstract output.
+
+        Raises Unreachable, HandshakeFailure, RateLimited or AnsweredLate.
+        """
         if letter in (RECONNECT, RESUME):
             return self._connect(resume=letter is RESUME)
         if letter is KEY_UPDATE:
@@ -153,12 +162,39 @@ class WordPlayer:
             return NONE_DUE
         if self._session.ended:
             return CLOSED
-        exchange = self._exchange(letter)
+        exchange = self._awaited(letter)
         if letter.ask in (Ask.AUTH, Ask.BAD_AUTH):
             self._answered_auth(letter, exchange)
         return output_of(exchange)
 
+    def settle(self) -> None:
+        """Give an answer after the last brief wait the time to come. Raises AnsweredLate if there is one."""
+        if self._doubted and self._silences is not None:
+            if not self._session.ended:
+                self._session.unasked(self._silences.seconds)
+            self._check_doubt()
+            self._doubted = False
+
+    def _check_doubt(self, *, odd: bool = False) -> None:
+        if self._doubted and (odd or self._session.strays):
+            raise AnsweredLate
+
+    def _awaited(self, letter: Letter) -> Exchange:
+        """Send a letter and await its answer, briefly if there was none before."""
+        session, silences, tenant = self._session, self._silences, self._tenant
+        session.brief = None if silences is None else silences.wait(letter.name, tenant)
+        exchange = self._exchange(letter)
+        unanswered, ended = not exchange.answers, exchange.ended is not None
+        self._check_doubt(odd=len(exchange.answers) > 1 or (unanswered and ended))
+        if unanswered and not ended and silences is not None:
+            if session.brief is None:
+                silences.add(letter.name, tenant)
+            else:
+                self._doubted = True
+        return exchange
+
     def _connect(self, *, resume: bool) -> str:
+        self.settle()
         tls = self._session.wire.tls.ssl_object
         ticket = tls.session if resume and tls.session is not None and tls.session.has_ticket else None
         self._session.close()

@@ -29,6 +29,7 @@ from cbspec.options import (
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.learning.alphabet import CLOSED, Alphabet
+from cbspec_conformance.learning.answers import AnswerFile
 from cbspec_conformance.learning.comparison import Difference, compare, judge_words
 from cbspec_conformance.learning.conduct import Conduct
 from cbspec_conformance.learning.drawing import as_svg
@@ -38,6 +39,7 @@ from cbspec_conformance.learning.naming import with_names
 from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, Queries
 from cbspec_conformance.learning.reference import reference
 from cbspec_conformance.learning.report import LearnedRelay, as_json, as_text
+from cbspec_conformance.learning.silences import Silences
 from cbspec_conformance.learning.sketch import as_dot, as_mermaid
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
@@ -51,6 +53,7 @@ LEARNING: Final = (
     Option("--max-time", "stop after this time, and judge what is known", SECONDS, default_text="no limit"),
     Option("--jobs", "words that are asked at once", COUNT, default_text=f"{_JOBS}; 1 with limits of tenants"),
     Option("--tenant", "tenant A of the words", ID, default_text="the profile's first without limits"),
+    Option("--cache", "keep the relay's answers for the next run, which asks few of them again", FILE),
     Option("--against", "compare with the machine of another relay or an earlier release, from --save", FILE),
 )
 OUTPUTS: Final = (
@@ -127,6 +130,7 @@ class _Session:
         if bound := profile.target.connections_at_once or profile.relay.connection_limit:
             jobs = max(1, min(jobs, bound // 2))
         self.known = reference(self._alphabet)
+        self._stored = None if args.cache is None else AnswerFile(args.cache, self._about(profile))
         self._states, self._told = 1, 0.0
         self._queries = Queries(
             lambda: RelayUnderTest(shared, facts, "learn"),
@@ -137,6 +141,7 @@ class _Session:
             tell=self._tell,
             waiting=jobs if bound else _WAITING,
             patient=limited,
+            silences=Silences(facts.latency.slowest),
         )
 
     def learn(self) -> LearnedRelay:
@@ -150,9 +155,10 @@ class _Session:
         except LearningStopped as error:
             machine, stopped = None, str(error)
             odd = error.word if isinstance(error, NotDeterministic) else ()
-            differences = [each for each in judge_words(queries.observed(), conduct) if each.word != odd]
+            differences = [each for each in judge_words(queries.answers.observed(), conduct) if each.word != odd]
         finally:
             self._clear()
+        self._keep(machine)
         return LearnedRelay(
             self._relay,
             self._facts.transport,
@@ -170,7 +176,8 @@ class _Session:
     def _confirmed(self, conduct: Conduct) -> tuple[Machine, list[Difference]]:
         """Return the machine and its differences, each of which was seen twice. Raises LearningStopped."""
         while True:
-            found = replace(learn(self._queries, self.known, self._propose), origin=self._relay)
+            machine = learn(self._queries, self.known, self._propose, stored=self._stored)
+            found = replace(machine, origin=self._relay)
             differences = compare(found, self.known, conduct)
             try:
                 for each in differences:
@@ -178,6 +185,27 @@ class _Session:
             except Corrected:
                 continue
             return with_names(found, self.known), differences
+
+    def _about(self, profile: Profile) -> dict[str, object]:
+        """Return the facts on which the answers of the relay depend."""
+        tenants = self._alphabet.tenants.items()
+        return {
+            "relay": self._relay,
+            "transport": self._facts.transport,
+            "multi_tenancy": self._tenancy,
+            "remote": str(profile.remote.reachable),
+            "inputs": self._alphabet.names,
+            "tenants": {name: [each.id, each.tunnel_limit, each.connection_limit] for name, each in tenants},
+        }
+
+    def _keep(self, machine: Machine | None) -> None:
+        """Write the file of --cache, except for a relay that is not deterministic."""
+        if self._stored is None:
+            return
+        if self._stored.unused:
+            print(f"--cache: the answers in {self._args.cache} are not used: {self._stored.unused}", file=sys.stderr)
+        if not self._queries.blips or machine is not None:
+            self._stored.write(self._queries.answers, machine)
 
     def _propose(self, machine: Machine) -> None:
         self._states = len(machine.states)

@@ -47,8 +47,9 @@ class Standing:
     """What is known of a connection after some inputs.
 
     `step`, `tenant`, `tunnels` and `tried` are those of the model's connection; `accepted` are the tenants of accepted
-    auths; `erred` says that the last answer was an error, after which a relay may close; `named` that the connection's
-    own tunnel_id was used; `over` that the connection has ended.
+    auths; `erred` says that the last answer was an error, after which a relay may close; `named` that a tunnel with the
+    connection's own tunnel_id was opened, and `again` how often again: a relay may count that or not; `over` that the
+    connection has ended.
     """
 
     step: ModelStep = ModelStep.NEW
@@ -59,6 +60,7 @@ class Standing:
     refused_auth: bool = False
     erred: bool = False
     named: bool = False
+    again: int = 0
     over: bool = False
 
 
@@ -132,6 +134,9 @@ class Conduct:
         if self._dropped(standing, ask, code, is_error=code != output):
             return ""
         found = self._allowed(standing, letter, ask).breach(answer, is_error=code != output)
+        if found and standing.again:
+            more = replace(standing, tunnels=min(standing.tunnels + standing.again, self._most))
+            found = self._allowed(more, letter, ask).breach(answer, is_error=code != output) and found
         return self._blamed(standing, letter, ask, output, found)
 
     @staticmethod
@@ -193,13 +198,16 @@ class Conduct:
         model.happened(connection, ask, answer, is_error=erred, tenant=letter.tenant)
         auth = ask in (Ask.AUTH, Ask.BAD_AUTH)
         served = output == SUCCESS.get(ask)
+        own = letter.name == inputs.SAME_TUNNEL.name and served
+        again = own and standing.named
         return Standing(
             connection.step,
             connection.tenant,
-            min(connection.tunnels, self._most),
+            min(connection.tunnels - again, self._most),
             frozenset(connection.tried),
             standing.accepted | ({letter.tenant} if auth and served and letter.tenant else frozenset()),
             refused_auth=standing.refused_auth or (auth and not served),
             erred=erred,
-            named=standing.named or letter.name == inputs.SAME_TUNNEL.name,
+            named=standing.named or own,
+            again=min(standing.again + again, self._most),
         )

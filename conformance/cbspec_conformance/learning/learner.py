@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, combinations, pairwise
 from random import Random
 from typing import Any, Final
 
 from aalpy.base import SUL, Oracle
 from aalpy.learning_algs import run_Lsharp
 
+from cbspec_conformance.learning.answers import AnswerFile
 from cbspec_conformance.learning.machine import Machine, Word, machine_of
 from cbspec_conformance.learning.queries import Corrected, Queries
 
 _WALKS: Final = 60  # random words from each state
+_MORE: Final = 5  # new random words from each state in a run with the answers of an earlier one
 _LONGEST: Final = 14  # inputs of a random word
 _TOUR: Final = 20  # inputs of one word of a tour: each tunnel of a connection takes room of the relay
 _SEED: Final = 20  # the words are the same in each run, so that two runs can be compared
@@ -21,30 +24,48 @@ _SEED: Final = 20  # the words are the same in each run, so that two runs can be
 Propose = Callable[[Machine], None]
 
 
-def learn(queries: Queries, known: Machine, propose: Propose = lambda machine: None, *, walks: int = _WALKS) -> Machine:
+def learn(
+    queries: Queries,
+    known: Machine,
+    propose: Propose = lambda machine: None,
+    *,
+    walks: int = _WALKS,
+    stored: AnswerFile | None = None,
+) -> Machine:
     """Return the machine of a relay; `known` is the specification's, which guides the search for differences.
 
-    `propose` is called with each hypothesis, and `walks` are the random words from each of its states.
+    `propose` is called with each hypothesis, and `walks` are the random words from each of its states. The answers
+    `stored` in a file are used if the relay still gives them to the words that identify the machine's states and edges.
     Raises LearningStopped.
     """
-    letters = queries.alphabet.names
     while True:
-        oracle = _WordOracle(list(letters), queries, known, propose, walks)
         try:
-            queries.prefetch(list(_identifying(known)))
-            found = run_Lsharp(
-                list(letters),
-                _Relay(queries),
-                oracle,
-                "mealy",
-                extension_rule="SepSeq",
-                separation_rule="SepSeq",
-                cache_and_non_det_check=False,  # `Queries` does both
-                print_level=0,
-            )
-            return _plain(found, letters)
+            if stored is not None and stored.runs and not (stored.used or stored.unused):
+                words = [word for each in (known, stored.machine) if each is not None for word in identifying(each)]
+                queries.recall(stored, list(dict.fromkeys(words)))
+            rounds = stored.runs if stored is not None and stored.used else 0
+            machine = _learned(queries, _WordOracle(queries, known, propose, walks, rounds))
+            queries.confirm_silences(machine)
         except Corrected:
             continue
+        return machine
+
+
+def _learned(queries: Queries, oracle: _WordOracle) -> Machine:
+    """Return the machine that no word of the oracle refutes. Raises LearningStopped or Corrected."""
+    letters = list(queries.alphabet.names)
+    queries.prefetch(list(identifying(oracle.known)))
+    found = run_Lsharp(
+        letters,
+        _Relay(queries),
+        oracle,
+        "mealy",
+        extension_rule="SepSeq",
+        separation_rule="SepSeq",
+        cache_and_non_det_check=False,  # `Queries` does both
+        print_level=0,
+    )
+    return _plain(found, letters)
 
 
 class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
@@ -68,19 +89,25 @@ class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
 
 
 class _WordOracle(Oracle):  # type: ignore[misc] # as above
-    """Compares hypothesis and relay on the table's words, on tours of all pairs of inputs, and on random words."""
+    """Compares hypothesis and relay on the table's words, on tours of all pairs of inputs, and on random words.
 
-    def __init__(self, letters: list[str], queries: Queries, known: Machine, propose: Propose, walks: int) -> None:
-        super().__init__(letters, None)
+    `rounds` counts the earlier runs whose answers are used: their random words tell nothing new.
+    """
+
+    def __init__(self, queries: Queries, known: Machine, propose: Propose, walks: int, rounds: int) -> None:
+        super().__init__(list(queries.alphabet.names), None)
+        self.known = known
         self._queries = queries
-        self._known = known
         self._propose = propose
         self._walks = walks
+        self._rounds = rounds
 
     def find_cex(self, hypothesis: Any) -> Word | None:  # noqa: ANN401 - AALpy's own class
         machine = _plain(hypothesis, self._queries.alphabet.names)
         self._propose(machine)
-        for words in (_identifying(self._known), _identifying(machine), _tours(machine), _walks(machine, self._walks)):
+        more = _walks(machine, _MORE if self._rounds else 0, _SEED + self._rounds)
+        walks = chain(_walks(machine, self._walks), more)
+        for words in (identifying(self.known), identifying(machine), _tours(machine), walks):
             found = list(words)
             for start in range(0, len(found), self._queries.jobs):
                 batch = found[start : start + self._queries.jobs]
@@ -128,12 +155,37 @@ def _refined(machine: Machine, classes: dict[int, Word], letter: str) -> set[Wor
     return {(*row, machine.edges[state, letter][0]) for state, row in classes.items()}
 
 
-def _identifying(machine: Machine) -> Iterator[Word]:
-    """Yield a word for each edge: it takes the edge, and then tells the state to which it leads, and those after it."""
-    end = _telling(machine)
+def identifying(machine: Machine) -> Iterator[Word]:
+    """Yield words for each edge: they take it, and tell the state to which it leads, and those after it.
+
+    Of two machines of which the other has no more states, they tell any difference (the W-method).
+    """
+    end, others = _telling(machine), _distinguishing(machine)
     for state, word in zip(machine.states, machine.access, strict=True):
         for letter in machine.inputs:
             yield (*word, letter, *end, *_onward(machine, machine.edges[state, letter][1], end))
+            yield from ((*word, letter, *other) for other in others)
+
+
+def _distinguishing(machine: Machine) -> list[Word]:
+    """Return shortest words for the states that `_telling` does not tell apart."""
+    words = [_telling(machine)]
+    for one, other in combinations(machine.states, 2):
+        if all(machine.run(word, one) == machine.run(word, other) for word in words):
+            words.append(_between(machine, one, other))
+    return words[1:]
+
+
+def _between(machine: Machine, one: int, other: int) -> Word:
+    """Return a shortest word that tells two states apart."""
+    waiting = deque[tuple[int, int, Word]]([(one, other, ())])
+    while True:
+        left, right, word = waiting.popleft()
+        for letter in machine.inputs:
+            (output, then), (another, elsewhere) = machine.edges[left, letter], machine.edges[right, letter]
+            if output != another:
+                return (*word, letter)
+            waiting.append((then, elsewhere, (*word, letter)))
 
 
 def _onward(machine: Machine, state: int, end: Word) -> Iterator[str]:
@@ -174,9 +226,9 @@ def _all_pairs(letters: Sequence[str]) -> list[str]:
     return tour
 
 
-def _walks(machine: Machine, count: int) -> Iterator[Word]:
+def _walks(machine: Machine, count: int, seed: int = _SEED) -> Iterator[Word]:
     """Yield random words from each state (the randomized W-method)."""
-    random, end = Random(_SEED), _telling(machine)  # noqa: S311 - no secret
+    random, end = Random(seed), _telling(machine)  # noqa: S311 - no secret
     for _ in range(count):
         for access in machine.access:
             yield (*access, *random.choices(machine.inputs, k=random.randint(2, _LONGEST)), *end)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cbspec.errors import CommandError
 
@@ -166,12 +166,17 @@ def load_machine(file: Path) -> Machine:
         data = json.loads(file.read_text("utf-8"))
         if data["format"] != _FORMAT:
             raise CommandError(f"{file}: its format is {data['format']!r}; this kit reads {_FORMAT}")
-        edges = {(e["from"], e["input"]): (e["output"], e["to"]) for e in data["edges"]}
-        inputs = tuple(data["inputs"])
-        made = machine_of(inputs, 0, lambda state, letter: edges[state, letter], str(data["origin"]))
-        names = {tuple(each["access"]): str(each["name"]) for each in data["states"]}
+        return machine_of_data(data)
     except (ValueError, KeyError, TypeError) as error:
         detail = f"{type(error).__name__}: {error}"
         raise CommandError(f"{file} is no machine of cbspec learn --save ({detail})") from None
+
+
+def machine_of_data(data: Any) -> Machine:  # noqa: ANN401 - any JSON value
+    """Return the machine of `as_data`. Raises KeyError, TypeError or ValueError if it is none."""
+    edges = {(e["from"], e["input"]): (e["output"], e["to"]) for e in data["edges"]}
+    inputs = tuple(data["inputs"])
+    made = machine_of(inputs, 0, lambda state, letter: edges[state, letter], str(data["origin"]))
+    names = {tuple(each["access"]): str(each["name"]) for each in data["states"]}
     known = tuple(names.get(word, str(number)) for number, word in enumerate(made.access))
     return Machine(made.inputs, made.edges, made.access, known, made.origin)

@@ -34,19 +34,21 @@ def _name(machine: Machine, known: Machine, state: int) -> str:
     def unlike(place: int) -> list[str]:
         return [letter for letter in machine.inputs if outputs[letter] != known.edges[place, letter][0]]
 
+    moved = _moved(machine, known, state)
+    if not unlike(moved):
+        return known.names[moved]
     nearest = min(known.states, key=lambda place: len(unlike(place)))
     different = unlike(nearest)
     if not different:
-        moved = _moved(machine, known, state)
-        return known.names[nearest] if moved == known.names[nearest] or not moved else f"{known.names[nearest]}, later"
+        return f"{known.names[nearest]}, later"
     served = [each for each in different if outputs[each].endswith("_response")] or different
     about = ", ".join(served[:_NAMED]) + (", …" if len(served) > _NAMED else "")
     return f"{known.names[nearest]}, but: {about}"
 
 
-def _moved(machine: Machine, known: Machine, state: int) -> str:
-    """Return the name of the specification's state after the access word, or "" for the first state."""
+def _moved(machine: Machine, known: Machine, state: int) -> int:
+    """Return the specification's state after the access word."""
     place = 0
     for letter in machine.access[state]:
         _, place = known.edges[place, letter]
-    return known.names[place]
+    return place

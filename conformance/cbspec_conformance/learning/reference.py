@@ -29,11 +29,15 @@ _KINDS: Final[dict[Ask, type[Request]]] = {
 
 
 class Place(NamedTuple):
-    """A state of the reference: the table's state, the tenant of the connection, and its tunnels up to a limit."""
+    """A state of the reference: the table's state, the tenant of the connection, and its tunnels up to a limit.
+
+    `named` says that one of these has the connection's own tunnel_id, and takes no more room if it is asked for again.
+    """
 
     state: State = State.CONNECTED
     tenant: str = ""
     tunnels: int = 0
+    named: bool = False
 
 
 def reference(alphabet: Alphabet) -> Machine:
@@ -53,7 +57,7 @@ def _name(place: Place, names: dict[str, str]) -> str:
             return "new"
         case State.AUTHENTICATED:
             held = f", {place.tunnels} tunnel{'s' * (place.tunnels > 1)}" if place.tunnels else ""
-            return f"authenticated as {names[place.tenant]}{held}"
+            return f"authenticated as {names[place.tenant]}{held}{', same id' * place.named}"
     return str(place.state.value)
 
 
@@ -77,11 +81,13 @@ def _step(place: Place, letter: Letter, limits: dict[str, int | None]) -> tuple[
     if letter.ask in (Ask.TUNNEL, Ask.FOREIGN_TUNNEL):
         if tenant != place.tenant:
             return f"error {_TENANT}", place
-        limit = limits[tenant]
-        if limit is not None and place.tunnels >= limit:
+        limit, own = limits[tenant], letter is inputs.SAME_TUNNEL
+        if limit is None or (own and place.named):
+            return rule.answer.type, place
+        if place.tunnels >= limit:
             return f"error {ErrorCode.TENANT_LIMIT_EXCEEDED}", place
-        return rule.answer.type, place._replace(tunnels=place.tunnels + (limit is not None))
-    return rule.answer.type, Place(rule.then, tenant, place.tunnels)
+        return rule.answer.type, place._replace(tunnels=place.tunnels + 1, named=place.named or own)
+    return rule.answer.type, place._replace(state=rule.then, tenant=tenant)
 
 
 _TENANT: Final = ErrorCode.TENANT_NOT_FOUND

@@ -67,6 +67,9 @@ class Surroundings:
 class ProbeSession:
     """One connection with TLS and transport open.
 
+    `strays` counts the messages that came without a request. With `brief` (seconds), a request counts as unanswered
+    after that time, without a fence.
+
     Arguments: `fence` is the fence after auth: "heartbeat", "unknown" (a message of unknown type), or "" for none.
     """
 
@@ -77,6 +80,8 @@ class ProbeSession:
         self.authenticated = False
         self.tunnels = 0
         self.unresponsive = False
+        self.strays = 0
+        self.brief: float | None = None
         self._own: set[str] = set()  # tenants for which the connection has authenticated
         self._surroundings = surroundings
         self._clock = channel.clock
@@ -200,11 +205,12 @@ class ProbeSession:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         answered = partial(self._is_answered, request)
-        channel.wait_until(answered, self.tempo.briefly if left_open else self.tempo.patience)
+        patience = self.tempo.briefly if left_open else self.tempo.patience
+        channel.wait_until(answered, patience if self.brief is None else self.brief)
         if self._settle_fence():
             channel.wait_until(answered, self.tempo.patience)
         silence = Silence.NONE
-        if not channel.inbox and not self.ended:
+        if not channel.inbox and not self.ended and self.brief is None:
             silence = self._await_late_answer(request)
         waited = self._clock.monotonic() - began
         if channel.inbox and not self.ended and silence is Silence.NONE:
@@ -335,7 +341,9 @@ class ProbeSession:
         channel.read(wait if awaited is None else max(wait, awaited + _SHORTLY - self._clock.monotonic()))
         self._fence_awaited_until = None
         self._settle_fence()
-        left = [message for message in channel.take() if not self._belongs(message)]
+        taken = channel.take()
+        self.strays += len(taken)
+        left = [message for message in taken if not self._belongs(message)]
         refusal = [message for message in left if self.ended and message.type == "error"]
         channel.inbox.extend(message for message in left if message not in refusal)
         if channel.inbox:

@@ -22,9 +22,9 @@ INPUTS = ("a", "b", "c")
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> Machine:
-    """Draw a machine of up to six states."""
-    count = draw(st.integers(1, 6))
+def machines(draw: st.DrawFn, most: int = 6) -> Machine:
+    """Draw a machine of up to `most` states."""
+    count = draw(st.integers(1, most))
     step = st.tuples(st.sampled_from("xyz"), st.integers(0, count - 1))
     edges = {(state, letter): draw(step) for state in range(count) for letter in INPUTS}
     return machine_of(INPUTS, 0, lambda state, letter: edges[state, letter])

@@ -26,7 +26,7 @@ class Scripted(Queries):
         super().__init__(nothing, nothing, time)  # the module is a clock
         self._answers = iter(answers)
 
-    def _run(self, word: Word) -> Word:
+    def _run(self, word: Word, *, patiently: bool = False) -> Word:
         return next(self._answers)[: len(word)]
 
 
@@ -60,7 +60,7 @@ def test_two_answers_that_both_come_again_are_shown() -> None:
 def test_a_relay_that_answers_differently_one_time_in_five_ends_in_bounded_time() -> None:
     random = Random(7)  # noqa: S311 - no secret
     queries = Scripted(())
-    queries._run = lambda word: ODD if random.random() < 0.2 else OUTPUTS  # type: ignore[method-assign]
+    queries._run = lambda word, **_: ODD if random.random() < 0.2 else OUTPUTS  # type: ignore[method-assign]
     for _ in range(200):
         try:
             queries.ask(WORD)
