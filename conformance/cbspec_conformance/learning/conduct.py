@@ -48,8 +48,8 @@ class Standing:
 
     `step`, `tenant`, `tunnels` and `tried` are those of the model's connection; `accepted` are the tenants of accepted
     auths; `erred` says that the last answer was an error, after which a relay may close; `named` that a tunnel with the
-    connection's own tunnel_id was opened, and `again` how often again: a relay may count that or not; `over` that the
-    connection has ended.
+    connection's own tunnel_id was opened, and `again` how often again, which a relay may count or not; `refused` counts
+    refused tunnels; `over` says that the connection has ended.
     """
 
     step: ModelStep = ModelStep.NEW
@@ -61,6 +61,7 @@ class Standing:
     erred: bool = False
     named: bool = False
     again: int = 0
+    refused: int = 0
     over: bool = False
 
 
@@ -161,9 +162,12 @@ class Conduct:
             return replace(found, answers=found.answers | {"tunnel_response"})
         return found
 
-    @staticmethod
-    def _blamed(standing: Standing, letter: Letter, ask: Ask, output: str, found: str) -> str:
+    def _blamed(self, standing: Standing, letter: Letter, ask: Ask, output: str, found: str) -> str:
         """Return the more specific requirement for a breach of the model's."""
+        if found == "CB-LIM-001" and standing.tunnels + standing.refused >= (
+            self._limits.tunnels[standing.tenant] or 0
+        ):
+            return "CB-LIM-003"
         if found == "CB-TUN-003" and standing.refused_auth:
             return "CB-AUT-016"
         if found == "CB-AUT-008" and letter.requirement:
@@ -210,4 +214,5 @@ class Conduct:
             erred=erred,
             named=standing.named or own,
             again=min(standing.again + again, self._most),
+            refused=min(standing.refused + (erred and ask in (Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL)), self._most),
         )

@@ -36,8 +36,8 @@ class Learner(NamedTuple):
         return learn(self.queries, self.known, walks=walks)
 
 
-def learner_of(profile: Profile, **options: Any) -> Learner:  # noqa: ANN401 - of `Queries`
-    """Return the parts for the relay of a profile."""
+def learner_of(profile: Profile, *letters: str, tenant: str = "", **options: Any) -> Learner:  # noqa: ANN401 - of `Queries`
+    """Return the parts for the relay of a profile; `letters` are the inputs (default: all), `tenant` is tenant A."""
     target = RelayUnderTest(SharedParts(profile), Facts(), "learn")
     facts = examine(target)
     target.close()
@@ -46,7 +46,8 @@ def learner_of(profile: Profile, **options: Any) -> Learner:  # noqa: ANN401 - o
     def make() -> RelayUnderTest:
         return RelayUnderTest(shared, facts, "learn")
 
-    alphabet = Alphabet(make())
+    alphabet = Alphabet(make(), profile.tenant(tenant))
+    alphabet.letters = {name: alphabet.letters[name] for name in letters or alphabet.letters}
     queries = Queries(
         make, alphabet, shared.clock, **{"jobs": 8, "waiting": 32, "end": time.monotonic() + 100, **options}
     )

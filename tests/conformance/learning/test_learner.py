@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from cbspec.catalogue.requirements import Level
-from cbspec.profile.profile import Profile
+from cbspec.profile.profile import Profile, load
+from cbspec_conformance.learning.comparison import compare
+from cbspec_conformance.learning.machine import Word
+from cbspec_conformance.learning.silences import Silences
 from tests.conformance.learning.conftest import LearnRelay, learner_of, over
+from tests.support.processes import served
 
 
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
@@ -37,7 +42,6 @@ def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
         ("resumed-session-authenticated", "CB-TUN-003", ["hello", "resume", "hello", "tunnel A"]),
         ("resumed-session-any-tenant", "CB-TEN-006", ["hello", "resume", "hello", "auth A", "tunnel B"]),
         ("unknown-type-wrong-code", "CB-UNK-001", ["hello", "auth A", "unknown type"]),
-        ("key-update-refused", "CB-TLS-009", ["KeyUpdate", "hello"]),
     ],
 )
 def test_a_deviation_is_found_with_a_shortest_word(
@@ -71,3 +75,52 @@ def test_a_choice_that_the_specification_leaves_is_not_accused(learned: LearnRel
     assert [each for each in differences if each.level is not Level.INFO] == []
     assert differences
     assert machine.states
+
+
+_TWO = '[[tenants]]\nid = "one"\n[[tenants]]\nid = "two"\ntunnel_limit = 2\n'
+_COUNTING = ("hello", "auth A", "tunnel A", "tunnel to port 0", "tunnel, same id", "reconnect")
+
+
+@pytest.mark.parametrize(("deviation", "requirement"), [("", ""), ("tunnel-limit-counts-refused", "CB-LIM-003")])
+def test_a_small_limit_shows_as_states_that_count(tmp_path: Path, deviation: str, requirement: str) -> None:
+    options = ("--deviation", deviation) if deviation else ()
+    with served(tmp_path, *options, config=_TWO) as relay:
+        parts = learner_of(load(relay.profile_file), *_COUNTING, tenant="two", jobs=1, patient=True)
+        machine = parts.machine(walks=1)
+    differences = compare(machine, parts.known, parts.conduct)
+    assert (machine == parts.known) == (not deviation)
+    assert [each.requirement for each in differences if each.level is Level.MUST] == [requirement] * bool(deviation)
+    assert parts.known.names[-4:] == (
+        "authenticated as A, 1 tunnel",
+        "authenticated as A, 1 tunnel, same id",
+        "authenticated as A, 2 tunnels",
+        "authenticated as A, 2 tunnels, same id",
+    )
+
+
+_FEW = ("hello", "auth A", "tunnel A", "heartbeat", "unknown type", "KeyUpdate", "reconnect")
+
+
+@pytest.mark.parametrize(
+    ("deviation", "requirement", "word"),
+    [
+        ("key-update-refused", "CB-TLS-009", ("KeyUpdate", "hello")),
+        ("heartbeat-with-tunnel-unanswered", "CB-HBT-001", ("hello", "auth A", "tunnel A", "heartbeat")),
+    ],
+)
+def test_silence_and_new_keys_are_inputs_and_outputs(
+    tmp_path: Path, deviation: str, requirement: str, word: Word
+) -> None:
+    with served(tmp_path, "--deviation", deviation) as relay:
+        parts = learner_of(load(relay.profile_file), *_FEW, jobs=32)
+        found = compare(parts.machine(walks=1), parts.known, parts.conduct)
+    assert [(each.requirement, each.word) for each in found] == [(requirement, word)]
+
+
+def test_a_slow_relay_that_is_taken_for_a_silent_one_at_first_is_not_accused(tmp_path: Path) -> None:
+    late = '[[faults]]\nkind = "delay"\nseconds = 0.2\nwhen = { message = "heartbeat_response" }\n'
+    silences = Silences()
+    with served(tmp_path, config=late) as relay:
+        parts = learner_of(load(relay.profile_file), *_FEW, silences=silences)
+        silences.add("heartbeat", parts.queries.alphabet.tenants["A"].id)
+        assert parts.machine(walks=1) == parts.known
