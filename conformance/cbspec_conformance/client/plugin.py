@@ -243,8 +243,9 @@ class ClientSuite:
         result = self._result()
         self._display.report(result, short=bool(self._run.habits.fault))
         verdicts = verdicts_of(self._rows, self._all_findings(), ())
-        how = {"narrowed": self._options.narrowed, "quiet": self._display.quiet}
-        write_outputs(self._options.common, result, self._findings, verdicts, terminalreporter, **how)
+        common, narrowed, quiet = self._options.common, self._options.narrowed, self._display.quiet
+        line = terminalreporter.write_line
+        write_outputs(common, result, self._findings, verdicts, line, narrowed=narrowed, quiet=quiet)
         for text in self._end_stream(result):
             terminalreporter.write_line(text, red=True)
 

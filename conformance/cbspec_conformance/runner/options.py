@@ -9,12 +9,12 @@ import secrets
 import shlex
 import socket
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -196,57 +196,64 @@ def _plain(kind: ValueKind, text: str) -> str | int | float:
 
 
 def read_options(config: pytest.Config, role: JudgedRole = JudgedRole.RELAY) -> Options:
-    """Return the options of a run that judges a relay or a client. Raises pytest.UsageError if one is invalid."""
-    key_log = config.getoption("--keylog")
+    """Return the options of a run that judges a relay or a client. Raises pytest.UsageError if one is invalid.
+
+    The file of pytest's own --junit-xml gets our report, which knows the verdicts.
+    """
+    config.option.junit, config.option.xmlpath = config.option.junit or getattr(config.option, "xmlpath", None), None
+    return options_of(config.getoption, role)
+
+
+def options_of(given: Callable[[str], Any], role: JudgedRole = JudgedRole.RELAY) -> Options:
+    """Return the options that a function gives by their names in pytest. Raises pytest.UsageError if one is invalid."""
+    key_log = given("--keylog")
     try:
         use_key_log(Path(key_log) if key_log else None)
     except KeyLogUnusable as error:
         raise pytest.UsageError(str(error)) from None
-    target, token_file = config.getoption("--target"), config.getoption("--token-file")
-    profile_file, ca = config.getoption("--target-profile"), config.getoption("--ca")
-    catalogue = _catalogue(config.getoption("--catalogue"))
-    effort = EFFORTS[config.getoption("--effort")]
-    plan = EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
+    target, token_file = given("--target"), given("--token-file")
+    profile_file, ca = given("--target-profile"), given("--ca")
+    catalogue = _catalogue(given("--catalogue"))
+    effort = EFFORTS[given("--effort")]
+    plan = EffortPlan(effort, given("--examples") or effort.examples, given("--seed"))
     return Options(
         target=Endpoint.parse(target) if target else None,
         profile_file=Path(profile_file) if profile_file else None,
         ca=CA.read(ca) if ca else None,
         token_file=Path(token_file) if token_file else None,
-        transport=config.getoption("--transport"),
-        only=_selected(config, catalogue, role),
-        own_cases=config.getoption("--own-cases"),
-        wait=config.getoption("--wait"),
-        relay_command=config.getoption("--relay-command") or "",
-        relay_log=_writable("--relay-log", config.getoption("--relay-log")),
-        max_time=_longest(config.getoption("--max-time"), plan),
-        fail_fast=config.getoption("--fail-fast"),
-        fail_on_should=config.getoption("--fail-on") == "should",
-        require_all=config.getoption("--require-all"),
+        transport=given("--transport"),
+        only=_selected(given, catalogue, role),
+        own_cases=given("--own-cases"),
+        wait=given("--wait"),
+        relay_command=given("--relay-command") or "",
+        relay_log=_writable("--relay-log", given("--relay-log")),
+        max_time=_longest(given("--max-time"), plan),
+        fail_fast=given("--fail-fast"),
+        fail_on_should=given("--fail-on") == "should",
+        require_all=given("--require-all"),
         plan=plan,
-        shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
-        results=_writable("--results", config.getoption("--results")),
-        reports=_reports(config),
-        against=_existing(AGAINST.name, config.getoption(AGAINST.name)),
-        given=_given(config),
-        fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
-        failures=folder("--failures", config.getoption("--failures")),
-        baseline=_baseline(config.getoption("--baseline")),
-        write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
-        pcapng=_writable("--pcapng", config.getoption("--pcapng")),
-        exchanges=config.getoption("--exchanges"),
-        jobs=config.getoption("--jobs"),
-        costs=config.getoption("--costs"),
+        shuffle=_seed(shuffle) if isinstance(shuffle := given("--shuffle"), str) else shuffle,
+        results=_writable("--results", given("--results")),
+        reports=_reports(given),
+        against=_existing(AGAINST.name, given(AGAINST.name)),
+        given=_given(given),
+        fingerprint=_writable("--fingerprint", given("--fingerprint")),
+        failures=folder("--failures", given("--failures")),
+        baseline=_baseline(given("--baseline")),
+        write_baseline=_new_baseline(given("--write-baseline"), given("--baseline")),
+        pcapng=_writable("--pcapng", given("--pcapng")),
+        exchanges=given("--exchanges"),
+        jobs=given("--jobs"),
+        costs=given("--costs"),
         catalogue=catalogue,
     )
 
 
-def _reports(config: pytest.Config) -> dict[str, Path]:
-    """Return the wanted reports. The file of pytest's own --junit-xml gets ours, which knows the verdicts."""
-    option = config.option
-    option.junit, option.xmlpath = option.junit or getattr(option, "xmlpath", None), None
+def _reports(given: Callable[[str], Any]) -> dict[str, Path]:
+    """Return the wanted reports."""
     found: dict[str, Path] = {}
     for each in FORMATS:
-        name = config.getoption(each.option)
+        name = given(each.option)
         path = folder(each.option, name) if each.is_folder else _writable(each.option, name)
         if path is not None:
             found[each.name] = path
@@ -259,7 +266,7 @@ def _existing(option: str, file: str | None) -> Path | None:
     return Path(file) if file is not None else None
 
 
-def _given(config: pytest.Config) -> dict[str, str]:
+def _given(given: Callable[[str], Any]) -> dict[str, str]:
     """Return the options that differ from their defaults and influence the run."""
     outputs = {row.name for row in (*REPORTS, KEY_LOG)} | {
         "--results",
@@ -269,7 +276,7 @@ def _given(config: pytest.Config) -> dict[str, str]:
         "--write-baseline",
     }
     rows = [row for rows in GROUPS.values() for row in rows if row.name.startswith("-") and row.name not in outputs]
-    values = [(row, config.getoption(row.in_pytest or row.name)) for row in rows]
+    values = [(row, given(row.in_pytest or row.name)) for row in rows]
     return {row.name: _shown(value) for row, value in values if value not in (None, [], False, row.default)}
 
 
@@ -388,10 +395,10 @@ def _catalogue(name: str | None) -> CatalogueRevision:
         raise pytest.UsageError(f"--catalogue: {error}") from None
 
 
-def _selected(config: pytest.Config, catalogue: CatalogueRevision, role: JudgedRole) -> tuple[str, ...]:
+def _selected(given: Callable[[str], Any], catalogue: CatalogueRevision, role: JudgedRole) -> tuple[str, ...]:
     """Return the ids that --only, --chapter and --level select together; none if all three are absent."""
-    only, chapters = _only(config.getoption("--only"), catalogue), _split(config.getoption("--chapter"))
-    levels, rows = config.getoption("--level"), catalogue.of(role)
+    only, chapters = _only(given("--only"), catalogue), _split(given("--chapter"))
+    levels, rows = given("--level"), catalogue.of(role)
     known = dict.fromkeys(row.chapter for row in rows.values())
     for chapter in chapters:
         if chapter not in known:

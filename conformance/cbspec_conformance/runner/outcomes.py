@@ -120,17 +120,14 @@ class Outcomes:
         own, case = requirement_of(item), case_name(item.nodeid)
         if isinstance(error, Broken) and target is not None:
             error.exchanges = error.exchanges or target.log.unsuccessful()
-        ended = _end(own, error, target)
         if target is None:
+            ended = _end(own, error, target)
             transcript = Transcript(records=[ended])
             finding = own_finding(own, case, ended, {}, lambda request: "")
             findings = all_findings(own, case, finding, [], {})
         else:
-            log, transcript = target.log, target.transcript
-            transcript.add(ended)
-            shown = log.shown(error.exchanges, error.expectation) if isinstance(error, Broken) else {}
-            finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
-            findings = all_findings(own, case, finding, log.findings, log.observations)
+            transcript = target.transcript
+            finding, findings = end_case(own, case, error, target)
         findings = pinned(findings, self._catalogue)
         if finding is not None and not self._catalogue.is_present:
             finding = next((each for each in findings if each.requirement in (finding.requirement, own)), None)
@@ -169,6 +166,17 @@ class Outcomes:
             self._blamed.add(finding.requirement)
             if new and finding.requirement != own and report.outcome != "failed":
                 report.outcome, report.longrepr = "failed", _sentence(finding)
+
+
+def end_case(
+    own: str, case: str, error: BaseException | None, target: RelayUnderTest
+) -> tuple[Finding | None, list[Finding]]:
+    """Record how a case ended; return the finding on its own requirement (None: an error of the kit), and all."""
+    log, ended = target.log, _end(own, error, target)
+    target.transcript.add(ended)
+    shown = log.shown(error.exchanges, error.expectation) if isinstance(error, Broken) else {}
+    finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
+    return finding, all_findings(own, case, finding, log.findings, log.observations)
 
 
 def attach(report: pytest.TestReport, findings: list[Finding], own: str, baseline: Baseline) -> None:

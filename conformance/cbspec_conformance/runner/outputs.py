@@ -6,13 +6,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
-
 from cbspec_conformance.failures.failure import failures_of, write_all
 from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
 from cbspec_conformance.reporting.github import annotate
-from cbspec_conformance.reporting.report import RunResult, pasted
+from cbspec_conformance.reporting.report import RunResult, Write, pasted
 from cbspec_conformance.runner.options import Options, case_options, relay_options
 
 
@@ -21,20 +19,22 @@ def write_outputs(
     result: RunResult,
     findings: Sequence[Finding],
     verdicts: Sequence[Verdict],
-    reporter: pytest.TerminalReporter,
+    line: Write,
     *,
     narrowed: bool,
     quiet: bool = False,
+    repeat: tuple[str, ...] = (),
 ) -> None:
     """Write the files that the options name.
 
     `verdicts` are those before the baseline was applied; `narrowed` says that a selector may have dropped cases, and
-    `quiet` that only errors are reported.
+    `quiet` that only errors are reported, with `line`. `repeat` are the options that make a case repeat the same
+    exchanges (none: those of the suite).
     """
 
     def failures(folder: Path) -> str:
         address = result.subject.address
-        transport, run = result.subject.transport, case_options(options)
+        transport, run = result.subject.transport, repeat or case_options(options)
         found = failures_of(findings, address, transport, run, only=options.only, narrowed=narrowed)
         write_all(found, folder)
         words = ["cbspec", "replay", str(folder), *relay_options(options)]
@@ -57,12 +57,12 @@ def write_outputs(
         ("--failures", options.failures, failures),
         ("--write-baseline", options.write_baseline, baseline),
     )
-    annotate(result, reporter.write_line)
+    annotate(result, line)
     for option, file, write in wanted:
         if file is not None:
             try:
                 if (text := write(file)) and not quiet:
-                    reporter.write_line(text)
+                    line(text)
             except OSError as error:
                 message = f"{option}: {error.filename or file}: {error.strerror}; the file was not written"
-                reporter.write_line(message, red=True)
+                line(message, red=True)

@@ -46,7 +46,6 @@ from cbspec_conformance.probe.wire import LINGERING
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, prepare
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
-from cbspec_conformance.reporting.events import CaseReported
 from cbspec_conformance.reporting.github import annotate_failure
 from cbspec_conformance.reporting.pinning import pinned
 from cbspec_conformance.reporting.report import RunResult
@@ -337,8 +336,8 @@ class Suite:
         result = self._result()
         self._display.report(result)
         verdicts = self._verdicts()
-        how = {"narrowed": self._is_narrowed(), "quiet": self._display.quiet}
-        write_outputs(self.options, result, self._findings, verdicts, terminalreporter, **how)
+        narrowed, quiet, line = self._is_narrowed(), self._display.quiet, terminalreporter.write_line
+        write_outputs(self.options, result, self._findings, verdicts, line, narrowed=narrowed, quiet=quiet)
         self._begin_stream()
         unwritten = [*(self._stream.end(result) if self._stream is not None else ())]
         for text in filter(None, (*unwritten, self._capture.error if self._capture is not None else "")):
@@ -365,8 +364,7 @@ class Suite:
             selected=tuple(self._selected),
         )
         found = [finding for finding in self._findings if finding.case]
-        case = CaseReported("preflight", "", "Connect, check TLS and certificate, and send one request of each type.")
-        self._stream.add(case_lines(case, self._preflight, found, self._began))
+        self._stream.preflight(self._preflight, found)
 
     def _record(self, reports: Sequence[pytest.TestReport]) -> None:
         """Write the lines that reports carry to the stream."""

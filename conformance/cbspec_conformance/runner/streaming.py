@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import tempfile
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ import pytest
 
 from cbspec.exit_codes import ExitCode
 from cbspec.redact import redact
-from cbspec_conformance.reporting.events import FORMAT, RunEnded, RunStarted
+from cbspec_conformance.judging.verdicts import Finding
+from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.reporting.events import FORMAT, CaseReported, RunEnded, RunStarted
 from cbspec_conformance.reporting.formats import write_reports
 from cbspec_conformance.reporting.github import summary_file, write_summary
 from cbspec_conformance.reporting.report import RunResult
-from cbspec_conformance.reporting.stream import StreamWriter, listed
+from cbspec_conformance.reporting.stream import StreamWriter, case_lines, listed
 from cbspec_conformance.reporting.subject import JudgedSubject
 from cbspec_conformance.runner.options import Options
 
@@ -63,6 +66,11 @@ class RunStream:
             **more,
         )
         self._writer.write(started, *listed(catalogue.of(subject.role)))
+
+    def preflight(self, transcript: Transcript, findings: Sequence[Finding]) -> None:
+        """Write the lines of the preflight."""
+        about = "Connect, check TLS and certificate, and send one request of each type."
+        self.add(case_lines(CaseReported("preflight", "", about), transcript, findings, self._began.timestamp()))
 
     def add(self, lines: bytes) -> None:
         """Write the lines of a case."""
