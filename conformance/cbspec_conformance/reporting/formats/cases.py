@@ -160,9 +160,11 @@ def _without_case(run: RecordedRun) -> Iterator[ReportedCase]:
         )
     for verdict in run.verdicts:
         for finding in verdict.findings:
-            if not finding.case and finding.outcome is Outcome.NOT_EXERCISED:
-                status = CaseStatus.ERROR if finding.reason in UNFINISHED else CaseStatus.SKIPPED
-                name = f"{finding.requirement} {'unfinished' if finding.reason in UNFINISHED else 'not exercised'}"
+            if not finding.case and finding.outcome in (Outcome.NOT_EXERCISED, Outcome.INCONCLUSIVE):
+                cut = finding.reason in UNFINISHED
+                unclear = cut or finding.outcome is Outcome.INCONCLUSIVE
+                status = CaseStatus.ERROR if unclear else CaseStatus.SKIPPED
+                name = f"{finding.requirement} {'unfinished' if cut else finding.outcome}"
                 yield ReportedCase(
                     name, _OF_THE_RUN, status, verdict.requirement, f"{finding.outcome}: {finding.reason}"
                 )
