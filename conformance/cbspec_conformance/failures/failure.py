@@ -19,9 +19,10 @@ from cbspec_conformance.record.conclusions import Expectation
 
 FORMAT: Final = "cbspec-failure-1"
 PREFLIGHT: Final = "preflight"  # the case name of a failure from the preflight
+LEARNED: Final = "learn::"  # the beginning of the case name of a sequence that was learned
 
-_CASE = msgspec.Meta(pattern=r"^(preflight$|relay/[A-Za-z0-9_/]+\.py::)")
-_OPTION = msgspec.Meta(pattern=r"^--(effort|examples|seed|transport)=[A-Za-z0-9_.]+$")
+_CASE = msgspec.Meta(pattern=r"^(preflight$|learn::|relay/[A-Za-z0-9_/]+\.py::)")
+_OPTION = msgspec.Meta(pattern=r"^--(effort|examples|seed|transport)=[A-Za-z0-9_.]+$|^--tenant=.+$")
 _TOKEN_NAME = msgspec.Meta(pattern="^token-[0-9]+$")
 
 
@@ -67,6 +68,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
         if any(recipe.of and self.tokens[recipe.of].of for recipe in self.tokens.values()):
             raise ValueError("tokens has a forgery of a forgery")
 
+    @property
+    def of_a_machine(self) -> bool:
+        """Whether `cbspec learn` found it: its case is a sequence of inputs."""
+        return self.case.startswith(LEARNED)
+
     def to_json(self) -> dict[str, Any]:
         """Return the failure as a JSON object, with format, level and demand."""
         row = find(self.requirement)
@@ -94,7 +100,9 @@ def failures_of(
     `only` and `narrowed`: see `Failure`.
     """
     earlier = {
-        case: number for number, case in enumerate(dict.fromkeys(f.case for f in findings if f.case != PREFLIGHT))
+        case: number
+        for number, case in enumerate(dict.fromkeys(f.case for f in findings if f.case != PREFLIGHT))
+        if not case.startswith(LEARNED)  # a sequence begins on a new connection
     }
     distinct: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:

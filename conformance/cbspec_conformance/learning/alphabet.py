@@ -11,16 +11,12 @@ from cbspec.tokens.forgery import by_name
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.judge import is_success
 from cbspec_conformance.learning.silences import AnsweredLate, Silences
+from cbspec_conformance.machines.machine import CLOSED, CONNECTED, NO_ANSWER, NONE_DUE
 from cbspec_conformance.oracles.model import Ask
 from cbspec_conformance.probe.key_update import key_update_call
 from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.relay import RelayUnderTest
-
-CONNECTED: Final = "connected"
-CLOSED: Final = "closed"
-NO_ANSWER: Final = "no answer"
-NONE_DUE: Final = "no answer due"
 
 _UNKNOWN_TENANT: Final = "cbspec-no-such-tenant"
 _MALFORMED: Final = b'{"type": heartbeat}'
@@ -137,7 +133,8 @@ def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant) -> object:
 class WordPlayer:
     """One connection after the other to a relay, on which the inputs of a word are sent.
 
-    `silences` are those that are awaited briefly (None: none are).
+    `silences` are those that are awaited briefly (None: none are). `exchanges` has the exchange of each input so far
+    (None: it sent no message).
     """
 
     def __init__(self, relay: RelayUnderTest, alphabet: Alphabet, silences: Silences | None = None) -> None:
@@ -148,12 +145,14 @@ class WordPlayer:
         self._session: ProbeSession = relay.connect()
         self._tenant = ""  # of the last accepted auth
         self._named = relay.tunnel_info()["tunnel_id"]
+        self.exchanges: list[Exchange | None] = []
 
     def send(self, letter: Letter) -> str:
         """Send one input and return the abstract output.
 
         Raises Unreachable, HandshakeFailure, RateLimited or AnsweredLate.
         """
+        self.exchanges.append(None)
         if letter in (RECONNECT, RESUME):
             return self._connect(resume=letter is RESUME)
         if letter is KEY_UPDATE:
@@ -162,7 +161,7 @@ class WordPlayer:
             return NONE_DUE
         if self._session.ended:
             return CLOSED
-        exchange = self._awaited(letter)
+        exchange = self.exchanges[-1] = self._awaited(letter)
         if letter.ask in (Ask.AUTH, Ask.BAD_AUTH):
             self._answered_auth(letter, exchange)
         return output_of(exchange)

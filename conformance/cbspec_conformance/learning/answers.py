@@ -13,8 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from cbspec.errors import CommandError
-from cbspec_conformance.learning.machine import Machine, Word, as_data, machine_of_data
+from cbspec_conformance.machines.machine import Machine, MachineData, Word
 
 _FORMAT: Final = "cbspec-answers-1"
 
@@ -99,7 +101,7 @@ class AnswerFile:
         for places in data["words"]:
             self.answers.add([inputs[n] for n in places[::2]], [outputs[n] for n in places[1::2]])
         self.runs = int(data["runs"])
-        self.machine = None if data["machine"] is None else machine_of_data(data["machine"])
+        self.machine = None if data["machine"] is None else msgspec.convert(data["machine"], MachineData).machine
 
     def differs(self, asked: Iterable[tuple[Word, Word]]) -> bool:
         """Compare answers of the relay with those of the file; if one differs, `unused` says which."""
@@ -123,7 +125,7 @@ class AnswerFile:
             "format": _FORMAT,
             "about": self._about,
             "runs": 1 if self.unused else self.runs + 1,
-            "machine": None if machine is None else as_data(machine),
+            "machine": None if machine is None else msgspec.to_builtins(MachineData.of(machine)),
             "outputs": list(outputs),
             "words": [
                 [n for letter, output in zip(*pair, strict=True) for n in (inputs[letter], outputs[output])]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from cbspec.catalogue.requirements import Level
+import pytest
+
 from cbspec.errors import CommandError, NothingToJudge
 from cbspec.options import (
     COUNT,
@@ -26,81 +27,136 @@ from cbspec.options import (
     address_of,
     relay_profile,
 )
-from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.learning.alphabet import CLOSED, Alphabet
 from cbspec_conformance.learning.answers import AnswerFile
-from cbspec_conformance.learning.comparison import Difference, compare, judge_words
-from cbspec_conformance.learning.conduct import Conduct
-from cbspec_conformance.learning.drawing import as_svg
+from cbspec_conformance.learning.comparison import compare, judge_words
 from cbspec_conformance.learning.learner import learn
-from cbspec_conformance.learning.machine import Machine, as_data, distinctions, load_machine
 from cbspec_conformance.learning.naming import with_names
-from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, Queries
+from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, PlayedWord, Queries
 from cbspec_conformance.learning.reference import reference
-from cbspec_conformance.learning.report import LearnedRelay, as_json, as_text
+from cbspec_conformance.learning.results import LearnedRelay, LearningResults, end_without
+from cbspec_conformance.learning.setting import LearningSetting
 from cbspec_conformance.learning.silences import Silences
-from cbspec_conformance.learning.sketch import as_dot, as_mermaid
-from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
+from cbspec_conformance.learning.words import WordCase, case_of, case_of_invariant
+from cbspec_conformance.machines.drawing import as_svg
+from cbspec_conformance.machines.machine import Difference, Machine, Word, dump_machine, load_machine
+from cbspec_conformance.machines.sketch import as_dot, as_mermaid
+from cbspec_conformance.reporting.formats import AGAINST, REPORTS
+from cbspec_conformance.reporting.stream import RecordedRun, StreamError
+from cbspec_conformance.runner.options import GROUPS, Options, options_of
+from cbspec_conformance.runner.streaming import RunStream, wants_stream
+from cbspec_conformance.target.preflight import NoTarget
 
 _JOBS: Final = 8
 _WAITING: Final = 32  # words at once if answers are missing
 _PROGRESS: Final = 1.0  # seconds between two updates
+_TRIES: Final = 3  # to see a breach again that a relay showed whose machine could not be learned
 
 LEARNING: Final = (
     Option("--max-time", "stop after this time, and judge what is known", SECONDS, default_text="no limit"),
     Option("--jobs", "words that are asked at once", COUNT, default_text=f"{_JOBS}; 1 with limits of tenants"),
     Option("--tenant", "tenant A of the words", ID, default_text="the profile's first without limits"),
     Option("--cache", "keep the relay's answers for the next run, which asks few of them again", FILE),
-    Option("--against", "compare with the machine of another relay or an earlier release, from --save", FILE),
 )
 OUTPUTS: Final = (
     Option("--save", "write the machine as JSON, for --against", FILE),
     Option("--mermaid", "write the machine as a Mermaid diagram", FILE),
     Option("--dot", "write the machine in the language of Graphviz", FILE),
     Option("--svg", "write the machine as a picture", FILE),
-    Option("--json", "print the result as JSON"),
 )
+_AGAINST: Final = "earlier machine to compare with: from --save, or the results of that learning"
+_SHARED: Final = ("--fail-on", "--baseline", "--write-baseline", "--results", "--failures", "--exchanges")
+_OF_THE_RELAY: Final = [*(row for row in RELAY if row.name != "--token-file"), TRANSPORT, WAIT]
+"""A single token makes no alphabet."""
+
+
+def _rows(title: str) -> list[Option]:
+    """Return the options of a group of `cbspec verify` that learning has, too."""
+    names = {*_SHARED, *(row.name for row in REPORTS)}
+    rows = (replace(row, help=_AGAINST) if row is AGAINST else row for row in GROUPS[title])
+    return [row for row in rows if row.name in names]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec learn`."""
-    relay = [row for row in RELAY if row.name != "--token-file"]  # a single token makes no alphabet
-    add_options(parser.add_argument_group("the relay"), [*relay, TRANSPORT, WAIT])
-    add_options(parser.add_argument_group("learning"), LEARNING)
-    add_options(parser.add_argument_group("results"), OUTPUTS)
+    groups = {
+        "the relay": _OF_THE_RELAY,
+        "learning": LEARNING,
+        "the verdict": _rows("the verdict"),
+        "the machine": OUTPUTS,
+        "reports": _rows("reports"),
+    }
+    for title, rows in groups.items():
+        add_options(parser.add_argument_group(title), rows)
 
 
 def run(args: argparse.Namespace) -> int:
     """Learn a relay and print the report; return the exit code."""
-    earlier = None if args.against is None else load_machine(args.against)
-    profile = relay_profile(address_of(args), args.profile, args.ca)
+    began = time.time()
+    earlier, args.against = _earlier(args.against)
+    args.target = address_of(args)
+    profile = relay_profile(args.target, args.profile, args.ca)
     if args.transport is not None:
         profile = replace(profile, target=replace(profile.target, transport=args.transport))
     try:
-        session = _Session(profile, args)
-    except (NoTarget, NotExercised) as error:
-        raise NothingToJudge(str(error)) from None
-    learned = session.learn()
-    if earlier is not None and learned.machine is not None:
-        learned = replace(learned, earlier=earlier, changes=distinctions(learned.machine, earlier, CLOSED))
-    _write(args, learned, session.known)
-    if args.json:
-        print(json.dumps(as_json(learned), indent=2))
-    else:
-        print(as_text(learned), end="")
-    return learned.exit_code
+        options = learning_options(args)
+        stream = RunStream(options, began) if wants_stream(options) else None
+    except pytest.UsageError as error:
+        raise CommandError(str(error)) from None
+    try:
+        try:
+            setting = LearningSetting(profile, args.wait, args.tenant or "")
+        except (NoTarget, NotExercised) as error:
+            address, reason = str(profile.target.address), str(error)
+            errors = end_without(stream, options, address, reason) if stream is not None else []
+            raise NothingToJudge("\n".join([reason, *errors])) from None
+        results = LearningResults(options, setting, stream, began)
+        results.begin()
+        learned = replace(_Session(setting, args).learn(), earlier=earlier)
+        _write(args, learned)
+        return results.end(learned, lambda text, **markup: print(text))
+    finally:
+        if stream is not None:
+            stream.close()
 
 
-def _write(args: argparse.Namespace, learned: LearnedRelay, known: Machine) -> None:
+def learning_options(args: argparse.Namespace) -> Options:
+    """Return the options as the suite has them. Raises pytest.UsageError if one is invalid."""
+    rows = {row.in_pytest or row.name: row for rows in GROUPS.values() for row in rows}
+    offered = {row.name for row in (*_OF_THE_RELAY, *_rows("the verdict"), *_rows("reports"))}
+
+    def given(name: str) -> Any:  # noqa: ANN401 - the value of an option
+        row = rows[name]
+        if row.name not in offered:
+            return row.settings().get("default", False)
+        value = getattr(args, row.dest)
+        return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+
+    options = options_of(given)
+    own = {row.name: str(value) for row in LEARNING if (value := getattr(args, row.dest)) is not None}
+    return replace(options, given=options.given | own)
+
+
+def _earlier(file: Path | None) -> tuple[Machine | None, Path | None]:
+    """Return the machine of --against, and the file if it holds the results of a run. Raises CommandError."""
+    if file is None:
+        return None, None
+    try:
+        found = RecordedRun.load(file).machine
+    except StreamError:
+        return load_machine(file), None
+    if found is None or found.machine is None:
+        raise CommandError(f"--against: {file} has no machine; name the results of cbspec learn, or a file of --save")
+    return found.machine.machine, file
+
+
+def _write(args: argparse.Namespace, learned: LearnedRelay) -> None:
     """Write the files of the options. Raises OSError."""
     makers: dict[str, Callable[[Machine], str]] = {
-        "save": lambda machine: json.dumps(as_data(machine), indent=1) + "\n",
+        "save": dump_machine,
         "mermaid": lambda machine: as_mermaid(machine, learned.differences),
         "dot": lambda machine: as_dot(machine, learned.differences),
-        "svg": lambda machine: as_svg(machine, learned.differences, known),
+        "svg": lambda machine: as_svg(machine, learned.differences, len(learned.table.states)),
     }
     for name, make in makers.items():
         file: Path | None = getattr(args, name)
@@ -111,101 +167,116 @@ def _write(args: argparse.Namespace, learned: LearnedRelay, known: Machine) -> N
 
 
 class _Session:
-    """The learning of one relay. Raises NoTarget if there is none, NotExercised if the profile lacks a tenant."""
+    """The learning of one relay."""
 
-    def __init__(self, profile: Profile, args: argparse.Namespace) -> None:
+    def __init__(self, setting: LearningSetting, args: argparse.Namespace) -> None:
         self._began = time.monotonic()
-        self._args = args
-        facts = _examined(profile, args.wait)
-        shared = SharedParts(profile, facts.latency, unanswered=facts.unanswered)
-        self._facts = facts
-        self._relay = str(profile.target.address)
-        self._tenancy = RelayUnderTest(shared, facts, "learn").needs.offers_tenancy
-        tenant = None if args.tenant is None else profile.tenant(args.tenant)
-        if args.tenant is not None and tenant is None:
-            raise CommandError(f"--tenant: the profile has no tenant {args.tenant}")
-        self._alphabet = Alphabet(RelayUnderTest(shared, facts, "learn"), tenant)
-        limited = any(each.tunnel_limit or each.connection_limit for each in self._alphabet.tenants.values())
-        jobs = args.jobs or (1 if limited else _JOBS)
+        self._setting, shared, profile = setting, setting.shared, setting.profile
+        jobs = args.jobs or (1 if setting.limited else _JOBS)
         if bound := profile.target.connections_at_once or profile.relay.connection_limit:
             jobs = max(1, min(jobs, bound // 2))
-        self.known = reference(self._alphabet)
-        self._stored = None if args.cache is None else AnswerFile(args.cache, self._about(profile))
+        self._known = reference(setting.alphabet)
+        self._stored = None if args.cache is None else AnswerFile(args.cache, setting.about)
         self._states, self._told = 1, 0.0
         self._queries = Queries(
-            lambda: RelayUnderTest(shared, facts, "learn"),
-            self._alphabet,
+            setting.relay,
+            setting.alphabet,
             shared.clock,
             jobs=jobs,
             end=None if args.max_time is None else shared.clock.monotonic() + args.max_time,
             tell=self._tell,
             waiting=jobs if bound else _WAITING,
-            patient=limited,
-            silences=Silences(facts.latency.slowest),
+            patient=setting.limited,
+            silences=Silences(setting.facts.latency.slowest),
         )
 
     def learn(self) -> LearnedRelay:
         """Learn the relay, and compare it with the specification."""
-        queries, conduct = self._queries, Conduct(self._alphabet, tenancy=self._tenancy)
-        machine, stopped, exchange = None, "", ""
+        queries, conduct = self._queries, self._setting.conduct
+        machine, stopped, cases, interrupted = None, "", list[WordCase](), False
         try:
-            machine, differences = self._confirmed(conduct)
-            if differences and differences[0].level is not Level.INFO:
-                exchange = queries.exchange(differences[0].word)
+            machine, found = self._confirmed()
+            differences = [each for each, _ in found]
+            cases = self._cases(found)
         except LearningStopped as error:
             machine, stopped = None, str(error)
             odd = error.word if isinstance(error, NotDeterministic) else ()
             differences = [each for each in judge_words(queries.answers.observed(), conduct) if each.word != odd]
+            cases = self._cases([(each, self._again(each)) for each in differences])
+        except KeyboardInterrupt:
+            machine, stopped, differences, interrupted = None, "the run was interrupted", [], True
         finally:
             self._clear()
-        self._keep(machine)
+        if not interrupted:
+            self._keep(machine)
         return LearnedRelay(
-            self._relay,
-            self._facts.transport,
             machine,
+            self._known,
             stopped,
             differences,
-            queries.findings,
-            self._alphabet.left_out,
+            cases,
+            conduct.tried(queries.answers.observed()),
             queries.made,
             queries.steps,
             time.monotonic() - self._began,
-            exchange,
+            interrupted,
         )
 
-    def _confirmed(self, conduct: Conduct) -> tuple[Machine, list[Difference]]:
-        """Return the machine and its differences, each of which was seen twice. Raises LearningStopped."""
+    def _confirmed(self) -> tuple[Machine, list[tuple[Difference, PlayedWord | None]]]:
+        """Return the machine and its differences, each with its word as it was played again. Raises LearningStopped."""
+        origin = str(self._setting.profile.target.address)
         while True:
-            machine = learn(self._queries, self.known, self._propose, stored=self._stored)
-            found = replace(machine, origin=self._relay)
-            differences = compare(found, self.known, conduct)
+            machine = learn(self._queries, self._known, self._propose, stored=self._stored)
+            found = replace(machine, origin=origin)
+            differences = compare(found, self._known, self._setting.conduct)
             try:
-                for each in differences:
-                    self._queries.confirm(each.word, each.outputs)
+                confirmed = [(each, self._queries.confirm(each.word, each.outputs)) for each in differences]
             except Corrected:
                 continue
-            return with_names(found, self.known), differences
-
-    def _about(self, profile: Profile) -> dict[str, object]:
-        """Return the facts on which the answers of the relay depend."""
-        tenants = self._alphabet.tenants.items()
-        return {
-            "relay": self._relay,
-            "transport": self._facts.transport,
-            "multi_tenancy": self._tenancy,
-            "remote": str(profile.remote.reachable),
-            "inputs": self._alphabet.names,
-            "tenants": {name: [each.id, each.tunnel_limit, each.connection_limit] for name, each in tenants},
-        }
+            return with_names(found, self._known), [*confirmed]
 
     def _keep(self, machine: Machine | None) -> None:
         """Write the file of --cache, except for a relay that is not deterministic."""
         if self._stored is None:
             return
         if self._stored.unused:
-            print(f"--cache: the answers in {self._args.cache} are not used: {self._stored.unused}", file=sys.stderr)
+            print(f"--cache: the answers of an earlier run are not used: {self._stored.unused}", file=sys.stderr)
         if not self._queries.blips or machine is not None:
             self._stored.write(self._queries.answers, machine)
+
+    def _again(self, difference: Difference) -> PlayedWord | None:
+        """Play a word until it shows a difference again; None: the relay can't be reached any more."""
+        played = None
+        with contextlib.suppress(LearningStopped):
+            for _ in range(_TRIES):
+                played = self._queries.play(difference.word)
+                if played.outputs == difference.outputs:
+                    break
+        return played
+
+    def _cases(self, found: list[tuple[Difference, PlayedWord | None]]) -> list[WordCase]:
+        """Return a case for each word that shows a difference, and for each other requirement that an answer broke."""
+        cases: dict[Word, WordCase] = {}
+        for difference, played in found:
+            if difference.requirement and played is not None and played.word not in cases:
+                cases[played.word] = case_of(played, difference, self._setting.conduct)
+        for requirement, played in self._queries.breaches.items():
+            if not any(requirement == each.requirement for case in cases.values() for each in case.findings):
+                shortest = self._shortened(played, requirement)
+                cases[shortest.word] = case_of_invariant(shortest, requirement)
+        return list(cases.values())
+
+    def _shortened(self, played: PlayedWord, requirement: str) -> PlayedWord:
+        """Return the word up to the answer that broke a requirement, if it does so again."""
+        place = next(each.number for each in played.relay.log.findings if each.requirement == requirement)
+        numbers = [-1 if each is None else each.number for each in played.exchanges]
+        if place not in numbers[:-1]:
+            return played
+        with contextlib.suppress(LearningStopped):
+            again = self._queries.play(played.word[: numbers.index(place) + 1])
+            if any(each.requirement == requirement for each in again.relay.log.findings):
+                return again
+        return played
 
     def _propose(self, machine: Machine) -> None:
         self._states = len(machine.states)
@@ -224,16 +295,3 @@ class _Session:
     def _clear(self) -> None:
         if self._told:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _examined(profile: Profile, wait: float) -> Facts:
-    """Return the preflight's results. Raises NoTarget, also if the relay serves no hello or no auth."""
-    target = RelayUnderTest(SharedParts(profile), Facts(), "learn")
-    try:
-        wait_for(target, wait)
-        facts = examine(target)
-    finally:
-        target.close()
-    if reason := facts.tls or (facts.rejected and facts.auth):
-        raise NoTarget(f"nothing to learn: {reason}")
-    return facts

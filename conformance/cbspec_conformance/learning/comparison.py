@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from cbspec.catalogue.requirements import Level, find
-from cbspec_conformance.learning.alphabet import BEAT, CLOSED, KEY_UPDATE, RECONNECT, RESUME, SPLIT_BEAT
+from cbspec_conformance.learning.alphabet import BEAT, KEY_UPDATE, RECONNECT, RESUME, SPLIT_BEAT
 from cbspec_conformance.learning.conduct import Conduct, Standing
-from cbspec_conformance.learning.machine import Machine, Word
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A shortest word whose last output isn't that of the specification's table.
-
-    `requirement` is the one that it breaks, or the open point that it shows ("": none has an id); `level` is INFO if it
-    breaks none. `also` are other inputs that show the same in the place of the last one.
-    """
-
-    word: Word
-    outputs: Word
-    expected: str
-    requirement: str
-    level: Level
-    also: tuple[str, ...] = ()
+from cbspec_conformance.machines.machine import CLOSED, Difference, Machine, Word
 
 
 def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Difference]:
@@ -61,8 +45,6 @@ def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Differen
             if step not in seen:
                 seen.add(step)
                 waiting.append((step, longer))
-    if any(each.requirement == "CB-TUN-003" for each in found.values()):  # then no refused auth is needed
-        found = {key: each for key, each in found.items() if each.requirement != "CB-AUT-016"}
     blamed = {
         (letter, each.outputs[-1])
         for each in found.values()

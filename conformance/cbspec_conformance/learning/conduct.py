@@ -5,14 +5,17 @@ The rules are those of `oracles.model`, for one connection. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.learning import alphabet as inputs
-from cbspec_conformance.learning.alphabet import CLOSED, NO_ANSWER, Alphabet, Letter
+from cbspec_conformance.learning.alphabet import Alphabet, Letter
+from cbspec_conformance.machines.machine import CLOSED, NO_ANSWER, Difference, Word
 from cbspec_conformance.oracles.model import (
+    ANYTHING,
     NOTHING,
     SUCCESS,
     Allowed,
@@ -22,8 +25,11 @@ from cbspec_conformance.oracles.model import (
     ModelLimits,
     ModelStep,
 )
+from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
 
 _SUCCESSES: Final = frozenset(SUCCESS.values())
+_NEVER_SERVED: Final = ("CB-AUT-016", "CB-TUN-003", "CB-TEN-006")
+_ANY: Final = (NO_ANSWER, *_SUCCESSES, *(f"error {code}" for code in ErrorCode))
 _EARLY: Final = (ModelStep.NEW, ModelStep.UNGREETED_OPEN)
 _OPEN: Final = {
     "hello": "CB-HEL-101",
@@ -92,6 +98,39 @@ class Conduct:
             return "", replace(standing, over=True)
         breach = self._breach(standing, letter, ask, output)
         return breach, replace(self._after(standing, letter, ask, output), over=over)
+
+    def tried(self, words: Iterable[tuple[Word, Word]]) -> set[str]:
+        """Return the requirements that other outputs in some words, given with their outputs, would have broken."""
+        found, seen = set[str](), set[tuple[Standing, str]]()
+        for word, outputs in words:
+            standing = Standing()
+            for letter, output in zip(word, outputs, strict=True):
+                if (standing, letter) not in seen:
+                    seen.add((standing, letter))
+                    found |= {self.judge(standing, letter, each)[0] for each in _ANY}
+                breach, standing = self.judge(standing, letter, output)
+                if breach:
+                    break
+        return found - {""}
+
+    def expectation(self, difference: Difference) -> Expectation:
+        """Return the suite's expectation of the last exchange that a difference does not meet."""
+        *before, (name, output) = zip(difference.word, difference.outputs, strict=True)
+        standing = Standing()
+        for earlier in before:
+            _, standing = self.judge(standing, *earlier)
+        ask, letter = self._ask(standing, self._letters[name])
+        if ask is None:
+            return Expectation(ExpectationKind.NOTICED if output == NO_ANSWER else ExpectationKind.NOT_ACCEPTED)
+        if difference.requirement in ("CB-HEL-005", "CB-HEL-007"):
+            return Expectation(ExpectationKind.REFUSED)
+        allowed, code = self._allowed(standing, letter, ask), output.removeprefix("error ")
+        if allowed.answers & _SUCCESSES:
+            return Expectation(ExpectationKind.ACCEPTED, (code,) if code in OUT_OF_ROOM else ())
+        if difference.requirement in _NEVER_SERVED or ANYTHING in allowed.answers:
+            return Expectation(ExpectationKind.NOT_ACCEPTED)
+        others = {each for each, blamed in allowed.blames.items() if blamed != difference.requirement}
+        return Expectation(ExpectationKind.REFUSED_WITH, tuple(sorted({*allowed.answers, *others} - {NOTHING})))
 
     def open_point(self, standing: Standing, name: str) -> str:
         """Return the open point of the catalogue that an unusual output to an input shows, or ""."""

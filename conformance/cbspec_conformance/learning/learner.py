@@ -12,8 +12,8 @@ from aalpy.base import SUL, Oracle
 from aalpy.learning_algs import run_Lsharp
 
 from cbspec_conformance.learning.answers import AnswerFile
-from cbspec_conformance.learning.machine import Machine, Word, machine_of
 from cbspec_conformance.learning.queries import Corrected, Queries
+from cbspec_conformance.machines.machine import Machine, Word, machine_of
 
 _WALKS: Final = 60  # random words from each state
 _MORE: Final = 5  # new random words from each state in a run with the answers of an earlier one

@@ -6,8 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED, NONE_DUE
-from cbspec_conformance.learning.machine import Machine
+from cbspec_conformance.machines.machine import CLOSED, CONNECTED, NONE_DUE, Machine
 
 _NAMED: Final = 2  # unusual inputs that a name lists
 

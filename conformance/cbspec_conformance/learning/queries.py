@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.judging.verdicts import Finding
-from cbspec_conformance.learning.alphabet import NO_ANSWER, Alphabet, WordPlayer
+from cbspec_conformance.judging.verdicts import TIME_UP
+from cbspec_conformance.learning.alphabet import Alphabet, WordPlayer
 from cbspec_conformance.learning.answers import AnswerFile, AnswerNode, AnswerTree
-from cbspec_conformance.learning.machine import Machine, Word
 from cbspec_conformance.learning.silences import AnsweredLate, Silences
+from cbspec_conformance.machines.machine import NO_ANSWER, Machine, Word
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.cost import Timekeeper
-from cbspec_conformance.record.exchange import exchanges
-from cbspec_conformance.record.render import render
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _REPETITIONS: Final = 5  # of a query that drew two answers
@@ -46,14 +46,24 @@ class Corrected(Exception):
     """A cached output was wrong: the relay gave it once and never again. Learning begins again with the others."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlayedWord:
+    """A word with its outputs, and the exchange of each input (None: it sent no message). `relay` has the records."""
+
+    word: Word
+    outputs: Word
+    exchanges: tuple[Exchange | None, ...]
+    relay: RelayUnderTest
+
+
 class Queries:
     """Asks a relay for the outputs of words.
 
     Arguments: `make` returns the relay for one word; `jobs` is the number of words at once, and `waiting` that of words
     whose answers are missing; `end` is the time of the clock at which `LearningStopped` is raised (None: never). `tell`
     is called after each batch. A `patient` session waits for the relay to close its side of a closed connection.
-    `silences` says how long missing answers are awaited. `findings` are the breaches of invariants in all exchanges, by
-    requirement.
+    `silences` says how long missing answers are awaited. `breaches` has, for each requirement that an answer broke
+    by its form, the shortest word in which one did.
     """
 
     def __init__(
@@ -73,7 +83,7 @@ class Queries:
         self.jobs = jobs
         self.made = 0
         self.steps = 0
-        self.findings: dict[str, Finding] = {}
+        self.breaches: dict[str, PlayedWord] = {}
         self.blips: list[Word] = []
         self._make, self._clock, self._end, self._tell, self._patient = make, clock, end, tell, patient
         self._waiting = waiting
@@ -95,7 +105,7 @@ class Queries:
         while left:
             batch, left = left[: self.jobs], left[self.jobs :]
             if self._end is not None and self._clock.monotonic() > self._end:
-                raise LearningStopped("the time of --max-time is up")
+                raise LearningStopped(TIME_UP)
             for word, outputs in zip(batch, at_once([partial(self._run, word) for word in batch]), strict=True):
                 self._learn(word, outputs)
                 if NO_ANSWER in outputs and self.jobs > 1:  # the words mostly wait
@@ -110,12 +120,14 @@ class Queries:
             for word, outputs in stored.answers.observed():
                 self.answers.add(word, outputs)
 
-    def confirm(self, word: Word, outputs: Word) -> None:
-        """Ask a known word again, alone and with full waits.
+    def confirm(self, word: Word, outputs: Word) -> PlayedWord:
+        """Play a known word again, alone and with full waits.
 
         Raises NotDeterministic or Corrected unless it draws the same outputs.
         """
-        self._learn(word, self._run(word, patiently=True)[: len(outputs)], patiently=True)
+        played = self.play(word)
+        self._learn(word, played.outputs[: len(outputs)], patiently=True)
+        return played
 
     def confirm_silences(self, machine: Machine) -> None:
         """Await each missing answer of a machine fully. Raises LearningStopped or Corrected."""
@@ -127,28 +139,13 @@ class Queries:
             for word, outputs in zip(batch, at_once(steps), strict=True):
                 self._learn(word, outputs, patiently=True)
 
-    def exchange(self, word: Word) -> str:
-        """Return the exchange of a word as text, with its last messages marked."""
-        relay = self._relay()
-        try:
-            self._converse(relay, word)
-            return render(relay.transcript, list(exchanges(relay.transcript).values())[-len(word) :])
-        finally:
-            relay.close()
-
-    # ------------------------------------------------------------------ mechanics
-
-    def _relay(self) -> RelayUnderTest:
-        relay = self._make()
-        relay.room.patient = self._patient
-        return relay
-
-    def _run(self, word: Word, *, patiently: bool = False) -> Word:
-        """Return the outputs of a word on a new connection; `patiently`: await each missing answer fully."""
+    def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
+        """Play a word on new connections; `patiently`: await each missing answer fully. Raises LearningStopped."""
         for attempt in range(_ATTEMPTS):
-            relay = self._relay()
+            relay = self._make()
+            relay.room.patient = self._patient
             try:
-                outputs = self._converse(relay, word, None if patiently else self._silences)
+                played = self._played(relay, word, None if patiently else self._silences)
             except AnsweredLate:
                 self._silences.answered_late()
                 reason, patiently = "its answers come late", True
@@ -160,20 +157,27 @@ class Queries:
             except (Inconclusive, NotExercised) as error:
                 reason = str(error)
             else:
-                self.findings |= {each.requirement: each for each in relay.log.findings} | self.findings
-                return outputs
+                for each in relay.log.findings:
+                    known = self.breaches.setdefault(each.requirement, played)
+                    self.breaches[each.requirement] = min(known, played, key=lambda each: len(each.word))
+                return played
             finally:
                 relay.close()
             self._clock.sleep(_PAUSE * (attempt + 1))
         raise LearningStopped(reason)
 
-    def _converse(self, relay: RelayUnderTest, word: Word, silences: Silences | None = None) -> Word:
+    # ------------------------------------------------------------------ mechanics
+
+    def _run(self, word: Word, *, patiently: bool = False) -> Word:
+        return self.play(word, patiently=patiently).outputs
+
+    def _played(self, relay: RelayUnderTest, word: Word, silences: Silences | None) -> PlayedWord:
         self.made += 1
         self.steps += len(word)
-        conversation = WordPlayer(relay, self.alphabet, silences)
-        outputs = tuple(conversation.send(self.alphabet.letters[letter]) for letter in word)
-        conversation.settle()
-        return outputs
+        player = WordPlayer(relay, self.alphabet, silences)
+        outputs = tuple(player.send(self.alphabet.letters[letter]) for letter in word)
+        player.settle()
+        return PlayedWord(word, outputs, tuple(player.exchanges), relay)
 
     def _learn(self, word: Word, outputs: Word, *, patiently: bool = False) -> None:
         node = self.answers.root

@@ -12,8 +12,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Heartbeat, Hello, Request, TunnelInfo
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec_conformance.learning import alphabet as inputs
-from cbspec_conformance.learning.alphabet import CONNECTED, NONE_DUE, Alphabet, Letter
-from cbspec_conformance.learning.machine import Machine, machine_of
+from cbspec_conformance.learning.alphabet import Alphabet, Letter
+from cbspec_conformance.machines.machine import CONNECTED, NONE_DUE, Machine, machine_of
 from cbspec_conformance.oracles.model import Ask
 
 _KINDS: Final[dict[Ask, type[Request]]] = {

@@ -1,6 +1,7 @@
 """Replays failures: first the recorded steps, then the whole case if the steps do not show the failure.
 
-So the verdict "fixed" never rests on steps that lack the cause of the failure. A case runs in a process of its own.
+So the verdict "fixed" never rests on steps that lack the cause of the failure. A case runs in a process of its own; the
+case of a learned machine is its sequence of inputs.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile
+from cbspec.profile.target import Transport
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import PREFLIGHT, Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.verdicts import BROKEN, PARTIAL, Outcome, Verdict
+from cbspec_conformance.judging.verdicts import BROKEN, PARTIAL, Outcome, Verdict, judge_run
+from cbspec_conformance.learning.queries import LearningStopped
+from cbspec_conformance.learning.setting import LearningSetting
+from cbspec_conformance.learning.words import play_again
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.render import folded
@@ -33,7 +41,10 @@ from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.script import FailureScript
 from cbspec_conformance.reporting.stream import RecordedRun
 from cbspec_conformance.target.connector import Connector, LifeSigns
+from cbspec_conformance.target.preflight import NoTarget
 from cbspec_conformance.target.tokens import TokenSource
+
+_TENANT: Final = "--tenant="
 
 
 class ReplayVerdict(StrEnum):
@@ -114,6 +125,25 @@ def _outcome(failure: Failure, verdicts: Sequence[Verdict] | str) -> ReplayOutco
     return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case: {reason}")
 
 
+def play_words(failures: Sequence[Failure], profile: Profile) -> list[ReplayOutcome]:
+    """Play the sequences of failures that learning found, and return the outcome of each."""
+    settings: dict[tuple[str, ...], LearningSetting] = {}
+    outcomes = []
+    for failure in failures:
+        try:
+            if failure.options not in settings:
+                transport: Transport = "websocket" if failure.transport == "websocket" else "tcp"
+                over = replace(profile, target=replace(profile.target, transport=transport))
+                tenants = [each.removeprefix(_TENANT) for each in failure.options if each.startswith(_TENANT)]
+                settings[failure.options] = LearningSetting(over, tenant=next(iter(tenants), ""))
+            findings = play_again(failure.case, failure.requirement, settings[failure.options])
+        except (CommandError, LearningStopped, NotExercised, NoTarget) as error:
+            outcomes.append(_outcome(failure, str(error)))
+        else:
+            outcomes.append(_outcome(failure, judge_run(REQUIREMENTS, findings, ())))
+    return outcomes
+
+
 _NO_STEPS = ReplayOutcome(ReplayVerdict.UNCLEAR, "the failure has no steps that can be played without its case")
 
 
@@ -153,7 +183,10 @@ def replay(failures: Sequence[Failure], profile: Profile, options: Sequence[str]
     with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
         outcomes = [play(failure, profile, Path(folder) / "failure.py") for failure in failures]
     left = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not ReplayVerdict.FAILING]
-    for index, case in zip(left, rerun([failures[index] for index in left], options), strict=True):
+    words = iter(play_words([each for index in left if (each := failures[index]).of_a_machine], profile))
+    cases = iter(rerun([each for index in left if not (each := failures[index]).of_a_machine], options))
+    for index in left:
+        case = next(words if failures[index].of_a_machine else cases)
         both_unclear = case.verdict is outcomes[index].verdict is ReplayVerdict.UNCLEAR
         if not both_unclear or outcomes[index] is _NO_STEPS:  # the steps give the more specific reason
             outcomes[index] = case

@@ -1,9 +1,9 @@
 """The results of a run as a stream of events, one line of JSON each: every report is made from it.
 
-A stream has, in this order: `run`, a `requirement` for each row of the catalogue, then for each case as it ends `case`,
-its `exchange`s and its `finding`s, and at last `end`, with the verdicts. Each case is written at once and flushed, so a
-run that is killed loses only the cases that have no result yet. A stream without `end` is valid: readers compute the
-verdicts from the findings.
+A stream has, in this order: `run`, a `requirement` for each row of the catalogue, then for each case as it ends
+`case`, its `exchange`s and its `finding`s, for a learned relay its `machine`, and at last `end`, with the verdicts.
+Each case is written at once and flushed, so a run that is killed loses only the cases that have no result yet. A
+stream without `end` is valid: readers compute the verdicts from the findings.
 
 Tokens are redacted. Times are in seconds since the run began, unless a member says otherwise. The structures below are
 the format: `schemas/cbspec_schemas/results.schema.json` is generated from them. A new member with a default keeps
@@ -20,6 +20,7 @@ import msgspec
 
 from cbspec.catalogue.requirements import Level
 from cbspec_conformance.judging.verdicts import Outcome
+from cbspec_conformance.machines.machine import Difference, MachineData
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.saved import RECORDS
 from cbspec_conformance.record.transcript import Bytes, Message
@@ -48,7 +49,8 @@ class RunStarted(_Event, frozen=True, tag="run"):
     without secrets. `facts` are those of the preflight (relays only). `plan` describes the effort of the properties.
     `narrowed`: a selector may have dropped cases. `only` holds the requirements that the run judges (none: all),
     `own_cases` says that only their own cases were selected. `today` decides which entries of the `baseline` still
-    apply. `selected` has an id for each selected case.
+    apply. `selected` has an id for each selected case. `learning`: the relay's state machine was learned, and a case is
+    a sequence of its inputs; a requirement of which that tries only a part is not exercised, which spoils nothing.
     """
 
     format: int
@@ -72,6 +74,7 @@ class RunStarted(_Event, frozen=True, tag="run"):
     baseline_file: str = ""
     baseline: tuple[BaselineEntry, ...] = ()
     selected: tuple[str, ...] = ()
+    learning: bool = False
 
 
 class RequirementListed(_Event, frozen=True, tag="requirement"):
@@ -144,6 +147,31 @@ class FindingMade(_Event, frozen=True, tag="finding"):
     decisive: tuple[int, ...] = ()
 
 
+class MachineLearned(_Event, frozen=True, tag="machine"):
+    """The state machine of a relay, as `cbspec learn` found it with `queries` sequences of altogether `inputs` inputs.
+
+    `machine` is None if learning stopped, for the reason `stopped`. `differences` are those from the table of the
+    specification, which has `table_states` states; a case is named after the sequence of each that has a requirement.
+    `left_out` has the reason for each input that the profile can't make. `earlier` is the machine of --against.
+    """
+
+    queries: int
+    inputs: int
+    table_states: int
+    machine: MachineData | None = None
+    stopped: str = ""
+    differences: tuple[Difference, ...] = ()
+    left_out: dict[str, str] = {}
+    earlier: MachineData | None = None
+
+    def __post_init__(self) -> None:
+        for each in self.differences:
+            if not 0 < len(each.word) == len(each.outputs):
+                raise ValueError("a difference needs an output for each input")
+            if self.machine is not None and not {*each.word, *each.also} <= {*self.machine.inputs}:
+                raise ValueError("a difference has an input that the machine doesn't have")
+
+
 class RunEnded(_Event, frozen=True, tag="end"):
     """The last line. `verdicts` has the outcome of each requirement (None: not selected); `seconds` is the run's time.
 
@@ -161,7 +189,7 @@ class RunEnded(_Event, frozen=True, tag="end"):
     reason: str = ""
 
 
-Event = RunStarted | RequirementListed | CaseReported | ExchangeSeen | FindingMade | RunEnded
+Event = RunStarted | RequirementListed | CaseReported | ExchangeSeen | FindingMade | MachineLearned | RunEnded
 """A line of a stream, told apart by its member `event`."""
 
 

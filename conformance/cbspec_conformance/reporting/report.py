@@ -12,6 +12,7 @@ from typing import Final
 from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
 from cbspec.catalogue.revisions import PRESENT, CatalogueRevision
 from cbspec.exit_codes import ExitCode
+from cbspec_conformance.failures.failure import LEARNED
 from cbspec_conformance.judging.verdicts import (
     BROKEN,
     TIME_UP,
@@ -67,9 +68,9 @@ class RunResult:
     entries that pass now. `kit_errors` are errors of the kit itself, with their tracebacks; `plan` describes the effort
     of the properties. `exchanges` is the number of exchanges to show for each requirement, and `command` repeats the
     run ("": unknown).
-    `costs` are those of the cases, by name, of which the `expensive` highest are shown. `observed_only` says that
-    nothing was asked of the subject: requirements that were not exercised spoil nothing then. `catalogue` is the
-    revision by which the run judged.
+    `costs` are those of the cases, by name, of which the `expensive` highest are shown. `observed_only` says that the
+    run can't exercise all requirements, which spoils nothing then: it watched the subject, or learned its machine.
+    `catalogue` is the revision by which the run judged.
     """
 
     verdicts: Sequence[Verdict]
@@ -127,12 +128,26 @@ class RunResult:
     @property
     def deciding(self) -> list[Verdict]:
         """The verdicts that decide whether the subject passed."""
-        return [each for each in self.verdicts if not self.observed_only or each.outcome is not Outcome.NOT_EXERCISED]
+        return [
+            each
+            for each in self.verdicts
+            if not self.observed_only or each.outcome is not Outcome.NOT_EXERCISED or {*UNFINISHED} & {*each.reasons}
+        ]
+
+    def alone(self, requirement: str, more: str = "") -> str:
+        """Return the command that judges a requirement alone; a relay's machine is learned as a whole."""
+        if self.observed_only:
+            return self.command
+        words, dashes, started = self.command.partition(" -- ")
+        return f"{words} --only {requirement}{more}{dashes}{started}"
 
 
-def write_report(run: RunResult, line: Write, *, brief: bool = False) -> None:
-    """Write the report with `line(text, **markup)`, one call for each line; a `brief` one says what failed and why."""
-    if not brief:
+def write_report(run: RunResult, line: Write, *, brief: bool = False, table: bool = True) -> None:
+    """Write the report with `line(text, **markup)`, one call for each line; a `brief` one says what failed and why.
+
+    `table`: it begins with the counts by chapter.
+    """
+    if table and not brief:
         _table(run, line)
     _broken(run, line)
     if brief:
@@ -239,6 +254,8 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
             told += f" in {finding.case}"
         if number or exchanges > 1 or _is_cut(row.id, finding):
             _wrapped(told if exchanges > 1 else shortened(told, _MOST_TOLD), "  ", line, more="    ")
+        if finding.case.startswith(LEARNED):
+            _wrapped(f"after {finding.case.removeprefix(LEARNED)}", "  ", line, more="    ")
         for text in _excerpt(finding.exchange, None if exchanges > 1 else _MOST_LINES[row.role]):
             markup = {"bold": True} if text.startswith(">") else {"light": True}
             parts = textwrap.wrap(text, WIDTH - 2, subsequent_indent=text[:1] + " " * 5) if exchanges > 1 else [text]
@@ -394,16 +411,14 @@ def _conclusion(run: RunResult, line: Write) -> None:
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected.")
     broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
-    if broken and run.command:
-        again = run.command
+    if broken and run.command and not run.observed_only:
         if run.subject.role is JudgedRole.RELAY:
             line("One alone, with more exchanges:")
-            words, dashes, started = again.partition(" -- ")
-            again = f"{words} --only {broken[0].requirement.id} --exchanges 3{dashes}{started}"
+            again = run.alone(broken[0].requirement.id, " --exchanges 3")
         else:
             line("One situation alone:")
             case = next((each.case for each in broken[0].findings if each.outcome is broken[0].outcome), "")
-            again = again.replace("verify-client ", f"verify-client --situation {case} ", 1)
+            again = run.command.replace("verify-client ", f"verify-client --situation {case} ", 1)
         for part in pasted(again):
             line(part)
 

@@ -39,6 +39,7 @@ from cbspec_conformance.reporting.events import (
     Event,
     ExchangeSeen,
     FindingMade,
+    MachineLearned,
     RequirementListed,
     RunEnded,
     RunStarted,
@@ -51,7 +52,7 @@ Row = dict[str, Any]
 
 _ENCODER: Final = msgspec.json.Encoder()
 _CONCLUDES: Final = (Concluded.__name__, Judged.__name__)
-_WRITTEN_BY: Final = "cbspec verify and verify-client write one with --results FILE"
+_WRITTEN_BY: Final = "cbspec verify, verify-client and learn write one with --results FILE"
 
 
 class StreamError(InputError):
@@ -201,7 +202,8 @@ class RecordedCase:
 class RecordedRun:
     """A run, as its stream has it so far. `ended` is None if the run is going on or was killed.
 
-    `findings` are those that belong to no case. `against` is an earlier run to compare with.
+    `findings` are those that belong to no case. `against` is an earlier run to compare with. `machine` is that of the
+    relay, if the run learned it.
     """
 
     started: RunStarted
@@ -210,6 +212,7 @@ class RecordedRun:
     findings: Sequence[FindingMade] = ()
     ended: RunEnded | None = None
     against: RecordedRun | None = None
+    machine: MachineLearned | None = None
 
     @classmethod
     def load(cls, file: Path, against: Path | None = None) -> Self:
@@ -218,7 +221,7 @@ class RecordedRun:
         rows: dict[str, Requirement] = {}
         cases: list[RecordedCase] = []
         loose: list[FindingMade] = []
-        ended = None
+        ended = machine = None
         for number, offset, event in _events(file):
             match event:
                 case RunStarted() if number == 1:
@@ -233,6 +236,8 @@ class RecordedRun:
                     cases[-1].findings.append(event)
                 case ExchangeSeen() if cases:
                     cases[-1].offsets.append(offset)
+                case MachineLearned():
+                    machine = event
                 case RunEnded():
                     ended = event
                 case _:
@@ -240,7 +245,8 @@ class RecordedRun:
         if started is None:
             raise StreamError(f"{file}: not a stream of results, or it has not begun; {_WRITTEN_BY}")
         cases.sort(key=lambda case: case.event.place)
-        return cls(started, rows, cases, loose, ended, None if against is None else RecordedRun.load(against))
+        earlier = None if against is None else RecordedRun.load(against)
+        return cls(started, rows, cases, loose, ended, earlier, machine)
 
     @cached_property
     def judged(self) -> list[Finding]:
@@ -288,6 +294,7 @@ class RecordedRun:
             command=started.command,
             catalogue=CatalogueRevision(started.catalogue, self.requirements),
             costs={case.event.name: case.event.cost for case in self.cases if case.event.cost is not None},
+            observed_only=started.learning,
         )
 
     def rejudged(self) -> RecordedRun:

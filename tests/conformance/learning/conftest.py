@@ -11,16 +11,13 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from cbspec.profile.profile import Profile, load
-from cbspec_conformance.learning.alphabet import Alphabet
-from cbspec_conformance.learning.comparison import Difference, compare
+from cbspec_conformance.learning.comparison import compare
 from cbspec_conformance.learning.conduct import Conduct
 from cbspec_conformance.learning.learner import learn
-from cbspec_conformance.learning.machine import Machine
 from cbspec_conformance.learning.queries import Queries
 from cbspec_conformance.learning.reference import reference
-from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.preflight import examine
-from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
+from cbspec_conformance.learning.setting import LearningSetting
+from cbspec_conformance.machines.machine import Difference, Machine
 from tests.support.processes import served
 
 
@@ -38,20 +35,12 @@ class Learner(NamedTuple):
 
 def learner_of(profile: Profile, *letters: str, tenant: str = "", **options: Any) -> Learner:  # noqa: ANN401 - of `Queries`
     """Return the parts for the relay of a profile; `letters` are the inputs (default: all), `tenant` is tenant A."""
-    target = RelayUnderTest(SharedParts(profile), Facts(), "learn")
-    facts = examine(target)
-    target.close()
-    shared = SharedParts(profile, facts.latency)
-
-    def make() -> RelayUnderTest:
-        return RelayUnderTest(shared, facts, "learn")
-
-    alphabet = Alphabet(make(), profile.tenant(tenant))
+    setting = LearningSetting(profile, tenant=tenant)
+    alphabet = setting.alphabet
     alphabet.letters = {name: alphabet.letters[name] for name in letters or alphabet.letters}
-    queries = Queries(
-        make, alphabet, shared.clock, **{"jobs": 8, "waiting": 32, "end": time.monotonic() + 100, **options}
-    )
-    return Learner(queries, reference(alphabet), Conduct(alphabet, tenancy=True))
+    usual = {"jobs": 8, "waiting": 32, "end": time.monotonic() + 100}
+    queries = Queries(setting.relay, alphabet, setting.shared.clock, **{**usual, **options})
+    return Learner(queries, reference(alphabet), setting.conduct)
 
 
 def over(profile: Profile, transport: Literal["tcp", "websocket"]) -> Profile:

@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from cbspec.errors import CommandError
 from cbspec_conformance.learning.answers import AnswerFile, AnswerTree
 from cbspec_conformance.learning.learner import learn
-from cbspec_conformance.learning.machine import Machine, Word, distinctions
 from cbspec_conformance.learning.queries import Queries
-from tests.conformance.learning.test_machine import INPUTS, machines
+from cbspec_conformance.machines.machine import Machine, Word, distinctions
+from tests.conformance.machines.test_machine import INPUTS, machines
 
 ABOUT = {"relay": "127.0.0.1:1", "inputs": INPUTS}
 

@@ -10,8 +10,8 @@ import pytest
 from cbspec.catalogue.requirements import Level
 from cbspec.profile.profile import Profile, load
 from cbspec_conformance.learning.comparison import compare
-from cbspec_conformance.learning.machine import Word
 from cbspec_conformance.learning.silences import Silences
+from cbspec_conformance.machines.machine import Word
 from tests.conformance.learning.conftest import LearnRelay, learner_of, over
 from tests.support.processes import served
 
@@ -22,7 +22,7 @@ def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
 ) -> None:
     parts = learner_of(over(simulated, transport))
     assert parts.machine(walks=20) == parts.known
-    assert not parts.queries.findings
+    assert not parts.queries.breaches
     assert parts.known.names == ("new", "greeted", "authenticated as A", "authenticated as B")
 
 

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from cbspec.profile.profile import Profile
-from cbspec_conformance.learning.machine import Word
-from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, Queries
+from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, PlayedWord, Queries
+from cbspec_conformance.machines.machine import Word
 from tests.conformance.learning.conftest import learner_of
 
 WORD = ("hello", "auth A", "heartbeat")
 OUTPUTS = ("hello_response", "auth_response", "heartbeat_response")
+
+
+def _played(word: Word, outputs: Word) -> PlayedWord:
+    nothing: Any = None
+    return PlayedWord(word, outputs[: len(word)], (), nothing)
 
 
 class Scripted(Queries):
@@ -26,8 +31,8 @@ class Scripted(Queries):
         super().__init__(nothing, nothing, time)  # the module is a clock
         self._answers = iter(answers)
 
-    def _run(self, word: Word, *, patiently: bool = False) -> Word:
-        return next(self._answers)[: len(word)]
+    def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
+        return _played(word, next(self._answers))
 
 
 ODD = (*OUTPUTS[:2], "no answer")
@@ -60,7 +65,7 @@ def test_two_answers_that_both_come_again_are_shown() -> None:
 def test_a_relay_that_answers_differently_one_time_in_five_ends_in_bounded_time() -> None:
     random = Random(7)  # noqa: S311 - no secret
     queries = Scripted(())
-    queries._run = lambda word, **_: ODD if random.random() < 0.2 else OUTPUTS  # type: ignore[method-assign]
+    queries.play = lambda word, **_: _played(word, ODD if random.random() < 0.2 else OUTPUTS)  # type: ignore[method-assign]
     for _ in range(200):
         try:
             queries.ask(WORD)

@@ -11,6 +11,7 @@ from cbspec.catalogue.requirements import CHAPTERS, JudgedRole
 from cbspec_conformance.judging.verdicts import BROKEN, Outcome, Verdict
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.comparison import changes
+from cbspec_conformance.reporting.events import MachineLearned
 from cbspec_conformance.reporting.formats.texts import headline, subject_facts
 from cbspec_conformance.reporting.report import counts, distinct
 from cbspec_conformance.reporting.stream import RecordedRun
@@ -38,6 +39,8 @@ def _lines(run: RecordedRun) -> Iterator[str]:
     elif run.ended.reason:
         yield from (_escaped(run.ended.reason), "")
     yield f"{counts(result)}."
+    if run.machine is not None:
+        yield from ("", _machine(run.machine))
     if run.against is not None:
         yield from _comparison(run, run.against)
     if broken:
@@ -50,7 +53,16 @@ def _lines(run: RecordedRun) -> Iterator[str]:
     yield ""
     yield "<sub>" + "; ".join(f"{name}: {_escaped(value)}" for name, value in subject_facts(run)) + "</sub>"
     if broken and result.command and run.started.subject.role is JudgedRole.RELAY:
-        yield from ("", "Repeat it:", *_fenced([f"{result.command} --only {broken[0].requirement.id}"], "sh"))
+        yield from ("", "Repeat it:", *_fenced([result.alone(broken[0].requirement.id)], "sh"))
+
+
+def _machine(learned: MachineLearned) -> str:
+    if learned.machine is None:
+        return f"Its state machine was not learned: {_escaped(learned.stopped)}."
+    states, table = len(learned.machine.states), learned.table_states
+    return (
+        f"Its state machine has {states} states, the specification's {table}; differences: {len(learned.differences)}."
+    )
 
 
 def _comparison(run: RecordedRun, old: RecordedRun) -> Iterator[str]:

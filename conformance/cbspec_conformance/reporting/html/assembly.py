@@ -58,9 +58,9 @@ def minute(time: datetime.datetime) -> str:
     return time.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def render(template: str, script: str, **values: Any) -> bytes:  # noqa: ANN401 - a template's values
-    """Return a page. `script` is the name of the file of its own script."""
-    style, code = _file("page.css"), f"{_file('frame.js')}\n{_file(script)}"
+def render(template: str, script: str, rules: str = "", **values: Any) -> bytes:  # noqa: ANN401 - a template's values
+    """Return a page. `script` is the name of the file of its own script, `rules` are more rules of the style."""
+    style, code = _file("page.css") + rules, f"{_file('frame.js')}\n{_file(script)}"
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(code)}'; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

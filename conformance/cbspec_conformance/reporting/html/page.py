@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
-
-from markupsafe import Markup
 
 from cbspec.catalogue.requirements import JudgedRole
 from cbspec_conformance.judging.verdicts import Outcome
+from cbspec_conformance.machines.drawing import RULES
 from cbspec_conformance.reporting.html.assembly import minute, packed, render
+from cbspec_conformance.reporting.html.machine import shown_machine
 from cbspec_conformance.reporting.html.trace import diagram
 from cbspec_conformance.reporting.html.view import MARKS, RunView, grouped, view
 from cbspec_conformance.reporting.stream import RecordedCase, RecordedRun
@@ -28,28 +27,20 @@ _KEYS = (
 _TELLING = (Outcome.FAILED, Outcome.WARNED, Outcome.KNOWN, Outcome.FOLLOW_UP)
 
 
-@dataclass(frozen=True, slots=True)
-class ExtraSection:
-    """A section of another module at the end of the page, such as a picture; `content` is safe HTML."""
-
-    id: str
-    title: str
-    content: Markup
-
-
-def page(run: RecordedRun, extra: Sequence[ExtraSection] = ()) -> bytes:
+def page(run: RecordedRun) -> bytes:
     """Return the page of a run, compared with the run that it is `against`. The same run gives the same bytes."""
-    shown = view(run)
+    shown, machine = view(run), shown_machine(run)
     return render(
         "page.html",
         "page.js",
         view=shown,
         facts=list(_facts(shown)),
-        sections=[*_sections(shown), *((each.id, each.title) for each in extra)],
+        sections=[*([("machine", "State machine")] if machine else []), *_sections(shown)],
         chapters=[(chapter.code, chapter.title) for chapter in shown.chapters],
         marks={mark.name: mark for mark in MARKS.values()},
         keys=_KEYS,
-        extra=extra,
+        machine=machine,
+        rules=RULES if machine else "",
         minute=minute,
         grouped=grouped,
         data=packed(_exchanges(run)),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import structs
 
+from cbspec.catalogue.requirements import Level
+from cbspec_conformance.machines.machine import Difference, MachineData, machine_of
+from cbspec_conformance.reporting.events import MachineLearned
 from cbspec_conformance.reporting.html.page import page
-from cbspec_conformance.reporting.stream import RecordedRun
+from cbspec_conformance.reporting.stream import RecordedRun, line_of
 from tests.conformance.commands import verify
 from tests.simulator.control.page.browser import Browser, opened
 from tests.support.processes import npm_file, served
@@ -53,13 +59,38 @@ def _run(folder: Path, *options: str, config: str = "") -> Path:
 
 @pytest.fixture(scope="package")
 def runs(recorded: dict[str, Path]) -> dict[str, RecordedRun]:
-    """Return the recorded runs, and as "compared" the broken one against the clean one."""
+    """Return the recorded runs, as "compared" the broken one against the clean one, and as "learned" with a machine."""
     clean, broken = recorded["clean"], recorded["broken"]
     return {
         "clean": RecordedRun.load(clean),
         "broken": RecordedRun.load(broken),
         "compared": RecordedRun.load(broken, clean),
+        "learned": _with_a_machine(RecordedRun.load(broken)),
     }
+
+
+def _with_a_machine(run: RecordedRun) -> RecordedRun:
+    """Return a run with a machine of three states, one case of which is named after a difference."""
+    inputs = ("hello", "auth A", "auth, expired", HOSTILE)
+    names = ("new", f"greeted {HOSTILE}", "authenticated as A")
+
+    def step(state: int, letter: str) -> tuple[str, int]:
+        then = {(0, "hello"): 1, (1, "auth A"): 2, (1, "auth, expired"): 2}.get((state, letter), state)
+        return ("auth_response" if then == 2 else "hello_response" if then > state else HOSTILE), then
+
+    machine = machine_of(inputs, 0, step, "127.0.0.1:1", names.__getitem__)
+    word, outputs = ("hello", "auth, expired"), ("hello_response", "auth_response")
+    differences = (
+        Difference(word, outputs, "error invalid_token", "CB-AUT-005", Level.MUST, (HOSTILE,)),
+        Difference(("hello",), (HOSTILE,), "hello_response", "CB-HEL-102", Level.INFO),
+        Difference((HOSTILE,), (HOSTILE,), "x", "", Level.INFO),
+    )
+    earlier = machine_of(inputs[:3], 0, lambda state, letter: ("closed", 0), HOSTILE)
+    event = MachineLearned(9, 42, 4, MachineData.of(machine), "", differences, {"x": HOSTILE}, MachineData.of(earlier))
+    case = next(case for case in run.cases if case.event.requirement == "CB-AUT-005")
+    named = replace(case, event=structs.replace(case.event, name=f"learn::{'; '.join(word)}"))
+    cases = [named if each is case else each for each in run.cases]
+    return replace(run, cases=cases, machine=msgspec.json.decode(line_of(event), type=MachineLearned))
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from markupsafe import Markup
 from msgspec import structs
 from selenium.webdriver import Keys
 
@@ -21,7 +20,7 @@ from cbspec_conformance.record.decoding import Decoded
 from cbspec_conformance.record.transcript import Direction, Message, Opened, Record
 from cbspec_conformance.reporting.baseline import BaselineEntry
 from cbspec_conformance.reporting.events import RunEnded
-from cbspec_conformance.reporting.html.page import ExtraSection, page
+from cbspec_conformance.reporting.html.page import page
 from cbspec_conformance.reporting.stream import RecordedRun
 from tests.conformance.reporting.html.conftest import HOSTILE
 from tests.conformance.reporting.streams import write_stream
@@ -62,7 +61,7 @@ class Outline(HTMLParser):
         return [value for _, attributes in self.elements if (value := attributes.get(attribute))]
 
 
-@pytest.mark.parametrize("name", ["clean", "broken", "compared"])
+@pytest.mark.parametrize("name", ["clean", "broken", "compared", "learned"])
 def test_the_page_is_one_wellformed_file_that_loads_and_runs_nothing_else(name: str, pages: dict[str, bytes]) -> None:
     outline = Outline(pages[name].decode())
     ids = Counter(outline.values("id"))
@@ -242,11 +241,34 @@ def test_the_verdict_of_other_runs(
     assert re.search(words, told), told[:1500]
 
 
-def test_a_section_of_another_module_is_added(runs: dict[str, RecordedRun]) -> None:
-    picture = ExtraSection("machine", "The <machine>", Markup("<svg><title>a state</title></svg>"))
-    outline = Outline(page(runs["clean"], [picture]).decode())
-    assert "The <machine>" in outline.texts
-    assert "#machine" in outline.values("href")
+def test_a_learned_machine_is_drawn_in_the_page_s_own_colours(show: Show, pages: dict[str, bytes]) -> None:
+    text = pages["learned"].decode()
+    picture = text[text.index("<svg xmlns") : text.index("</svg>", text.index("<svg xmlns"))]
+    assert "<style" not in picture
+    assert "style=" not in picture  # the page's policy forbids both
+    outline = Outline(text)
+    assert outline.values("href").index("#machine") < outline.values("href").index("#failed")
+    assert [each for each in outline.texts if each.startswith("authenticated as A")]
+    assert "MUST: auth,\xa0expired" in outline.texts
+    assert text.count('<article class="difference') == 3
+    browser = show(pages["learned"], "#machine")
+    browser.size(420, 900)
+    assert browser.js("document.documentElement.scrollWidth <= innerWidth")
+    browser.click("#machine .difference .case summary")
+    browser.until("document.querySelector('#machine .difference .seq')")
+    colours = []
+    for theme in ("light", "dark"):
+        browser.js(f"document.documentElement.dataset.theme = '{theme}'")
+        colours.append(
+            [
+                browser.js(f"getComputedStyle(document.querySelector('.machine {each}')).{property}")
+                for each, property in (("rect.box", "fill"), ("text.must", "fill"), ("text.title", "fill"))
+            ]
+        )
+    assert colours == [
+        ["rgb(245, 246, 248)", "rgb(179, 33, 27)", "rgb(23, 27, 32)"],
+        ["rgb(27, 32, 39)", "rgb(255, 140, 130)", "rgb(227, 232, 237)"],
+    ]
 
 
 # The axe-core rules for best practices are included; "target-size" is off by default.
@@ -261,6 +283,7 @@ AXE = """axe.run(document, {resultTypes: ['violations'], rules: {'target-size': 
         ("clean", "dark", 1280),
         ("broken", "light", 1280),
         ("compared", "dark", 420),
+        ("learned", "dark", 1280),
     ],
 )
 @pytest.mark.timeout(300)

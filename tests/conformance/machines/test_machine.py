@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,11 +11,18 @@ from hypothesis import strategies as st
 
 from cbspec.catalogue.requirements import Level
 from cbspec.errors import CommandError
-from cbspec_conformance.learning.comparison import Difference
-from cbspec_conformance.learning.drawing import as_svg
 from cbspec_conformance.learning.learner import separating
-from cbspec_conformance.learning.machine import Machine, Word, as_data, distinctions, load_machine, machine_of
-from cbspec_conformance.learning.sketch import as_dot, as_mermaid
+from cbspec_conformance.machines.drawing import as_svg
+from cbspec_conformance.machines.machine import (
+    Difference,
+    Machine,
+    Word,
+    distinctions,
+    dump_machine,
+    load_machine,
+    machine_of,
+)
+from cbspec_conformance.machines.sketch import as_dot, as_mermaid
 
 INPUTS = ("a", "b", "c")
 
@@ -76,7 +82,7 @@ def test_a_picture_shows_every_state_and_marks_the_differences(machine: Machine,
 def test_a_file_gives_the_same_machine_and_another_file_is_refused(tmp_path: Path) -> None:
     machine = machine_of(INPUTS, 0, lambda state, letter: (f"{state}{letter}", (state + 1) % 3), "a relay")
     file = tmp_path / "machine.json"
-    file.write_text(json.dumps(as_data(machine)))
+    file.write_text(dump_machine(machine))
     loaded = load_machine(file)
     assert (loaded, loaded.names, loaded.origin) == (machine, machine.names, "a relay")
     for text in ("", "[]", "{}", '{"format": "cbspec-machine-2"}', '{"format": "cbspec-machine-1", "inputs": []}'):

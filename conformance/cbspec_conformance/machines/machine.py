@@ -1,4 +1,7 @@
-"""A Mealy machine as plain data: its canonical form, its file, and the shortest words that tell two machines apart."""
+"""A Mealy machine as plain data: its canonical form, its file, and the shortest words that tell two machines apart.
+
+The inputs and outputs are names; see `cbspec_conformance.learning.alphabet`.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,22 @@ from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+import msgspec
+
+from cbspec.catalogue.requirements import Level
 from cbspec.errors import CommandError
 
 Word = tuple[str, ...]
 _State = TypeVar("_State", bound=Hashable)
 _FORMAT: Final = "cbspec-machine-1"
+
+CONNECTED: Final = "connected"
+CLOSED: Final = "closed"
+NO_ANSWER: Final = "no answer"
+NONE_DUE: Final = "no answer due"
+"""The outputs that are no messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,22 @@ class Distinction:
     word: Word
     outputs: Word
     others: Word
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A shortest word whose last output isn't that of the specification's table.
+
+    `requirement` is the one that it breaks, or the open point that it shows ("": none has an id); `level` is INFO if it
+    breaks none. `also` are other inputs that show the same in the place of the last one.
+    """
+
+    word: Word
+    outputs: Word
+    expected: str
+    requirement: str
+    level: Level
     also: tuple[str, ...] = ()
 
 
@@ -144,39 +172,69 @@ def distinctions(one: Machine, other: Machine, sink: str = "") -> list[Distincti
     return list(found.values())
 
 
-def as_data(machine: Machine) -> dict[str, object]:
-    """Return a machine as JSON's values."""
-    return {
-        "format": _FORMAT,
-        "origin": machine.origin,
-        "inputs": list(machine.inputs),
-        "states": [
-            {"name": name, "access": list(word)} for name, word in zip(machine.names, machine.access, strict=True)
-        ],
-        "edges": [
-            {"from": state, "input": letter, "output": output, "to": then}
-            for (state, letter), (output, then) in machine.edges.items()
-        ],
-    }
+class MachineState(msgspec.Struct, frozen=True):
+    """A state: the name, and a shortest sequence of inputs that leads to it."""
+
+    name: str
+    access: Word
+
+
+class MachineEdge(msgspec.Struct, frozen=True, rename={"source": "from", "target": "to"}):
+    """The output to an input in a state, and the next state."""
+
+    source: int
+    input: str
+    output: str
+    target: int
+
+
+class MachineData(msgspec.Struct, frozen=True):
+    """A machine as JSON. The first state is number 0; `origin` names the relay."""
+
+    origin: str
+    inputs: tuple[str, ...]
+    states: tuple[MachineState, ...]
+    edges: tuple[MachineEdge, ...]
+
+    def __post_init__(self) -> None:
+        states = range(len(self.states))
+        found = {(each.source, each.input) for each in self.edges if each.target in states}
+        if found != {(state, letter) for state in states for letter in self.inputs} or not states:
+            raise ValueError("its edges must have an output and a next state for each state and input")
+
+    @classmethod
+    def of(cls, machine: Machine) -> MachineData:
+        """Return the data of a machine."""
+        states = zip(machine.names, machine.access, strict=True)
+        edges = ((state, letter, *edge) for (state, letter), edge in machine.edges.items())
+        return cls(
+            machine.origin,
+            machine.inputs,
+            tuple(MachineState(*state) for state in states),
+            tuple(MachineEdge(*edge) for edge in edges),
+        )
+
+    @property
+    def machine(self) -> Machine:
+        """The machine."""
+        edges = {(each.source, each.input): (each.output, each.target) for each in self.edges}
+        made = machine_of(self.inputs, 0, lambda state, letter: edges[state, letter], self.origin)
+        names = {each.access: each.name for each in self.states}
+        return replace(made, names=tuple(names.get(word, str(number)) for number, word in enumerate(made.access)))
+
+
+def dump_machine(machine: Machine) -> str:
+    """Return the text of a file for --against."""
+    return json.dumps({"format": _FORMAT, **msgspec.to_builtins(MachineData.of(machine))}, indent=1) + "\n"
 
 
 def load_machine(file: Path) -> Machine:
-    """Return the machine in a file of `cbspec learn --save`. Raises CommandError if it is none, or OSError."""
+    """Return the machine in a file of `dump_machine`. Raises CommandError if it is none, or OSError."""
     try:
         data = json.loads(file.read_text("utf-8"))
         if data["format"] != _FORMAT:
             raise CommandError(f"{file}: its format is {data['format']!r}; this kit reads {_FORMAT}")
-        return machine_of_data(data)
-    except (ValueError, KeyError, TypeError) as error:
+        return msgspec.convert(data, MachineData).machine
+    except (ValueError, KeyError, TypeError) as error:  # msgspec's errors are ValueErrors
         detail = f"{type(error).__name__}: {error}"
         raise CommandError(f"{file} is no machine of cbspec learn --save ({detail})") from None
-
-
-def machine_of_data(data: Any) -> Machine:  # noqa: ANN401 - any JSON value
-    """Return the machine of `as_data`. Raises KeyError, TypeError or ValueError if it is none."""
-    edges = {(e["from"], e["input"]): (e["output"], e["to"]) for e in data["edges"]}
-    inputs = tuple(data["inputs"])
-    made = machine_of(inputs, 0, lambda state, letter: edges[state, letter], str(data["origin"]))
-    names = {tuple(each["access"]): str(each["name"]) for each in data["states"]}
-    known = tuple(names.get(word, str(number)) for number, word in enumerate(made.access))
-    return Machine(made.inputs, made.edges, made.access, known, made.origin)

@@ -8,36 +8,42 @@ the connection is listed in the box, too. The colours follow the reader's choice
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Final
 
-from cbspec_conformance.learning.comparison import Difference
-from cbspec_conformance.learning.folding import FoldedEdge, fold
-from cbspec_conformance.learning.machine import Machine
+from cbspec_conformance.machines.folding import FoldedEdge, fold
+from cbspec_conformance.machines.machine import Difference, Machine
 
 _LINE: Final = 16  # pixels
 _LETTER: Final = 6.5  # pixels, a little more than the average of the font
-_BOX, _GAP, _MARGIN, _PAD, _TITLE = 320, 210, 24, 10, 30
+_BOX, _GAP, _MARGIN, _PAD, _TITLE = 274, 170, 24, 10, 30
 _WRAP: Final = int((_BOX - 3 * _PAD) / _LETTER)
 _LABEL: Final = int((_GAP - 40) / _LETTER)
 
-_STYLE: Final = """\
-svg { color-scheme: light dark; --paper: #ffffff; --ink: #1d1f23; --faint: #5b6270; --line: #8a919e; --box: #f4f6f9;
-  --must: #c62828; --should: #a85f00; --info: #1565c0; background: var(--paper); }
-@media (prefers-color-scheme: dark) { svg { --paper: #14171c; --ink: #e8eaee; --faint: #a5adba; --line: #77808e;
+COLOURS: Final = """\
+.machine { color-scheme: light dark; --paper: #ffffff; --ink: #1d1f23; --faint: #5b6270; --line: #8a919e;
+  --box: #f4f6f9; --must: #c62828; --should: #a85f00; --info: #1565c0; }
+@media (prefers-color-scheme: dark) { .machine { --paper: #14171c; --ink: #e8eaee; --faint: #a5adba; --line: #77808e;
   --box: #20252d; --must: #ff7b72; --should: #f0b050; --info: #79b8ff; } }
-text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
-.title { font-size: 14px; font-weight: 700; } .head { font-size: 17px; font-weight: 700; }
-.output { fill: var(--faint); font-style: italic; }
-.box { fill: var(--box); stroke: var(--line); stroke-width: 1.2; }
-.edge { fill: none; stroke: var(--line); stroke-width: 1.4; marker-end: url(#tip); }
-.plate { fill: var(--paper); } .tip { fill: var(--line); }
-.must { fill: var(--must); font-weight: 700; } .should { fill: var(--should); font-weight: 700; }
-.info { fill: var(--info); }
-.edge.must { fill: none; stroke: var(--must); stroke-width: 2.2; }
-.edge.should { fill: none; stroke: var(--should); stroke-width: 2.2; } .edge.info { fill: none; stroke: var(--info); }
+"""
+RULES: Final = """\
+.machine { background: var(--paper); }
+.machine text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
+.machine .title { font-size: 13px; font-weight: 700; }
+.machine .head { font-size: 17px; font-weight: 700; }
+.machine .output { fill: var(--faint); font-style: italic; }
+.machine .box { fill: var(--box); stroke: var(--line); stroke-width: 1.2; }
+.machine .edge { fill: none; stroke: var(--line); stroke-width: 1.4; marker-end: url(#tip); }
+.machine .plate { fill: var(--paper); }
+.machine .tip { fill: var(--line); }
+.machine :is(text, .tip).must { fill: var(--must); font-weight: 700; }
+.machine :is(text, .tip).should { fill: var(--should); font-weight: 700; }
+.machine :is(text, .tip).info { fill: var(--info); }
+.machine .edge.must { stroke: var(--must); stroke-width: 2.2; marker-end: url(#tipmust); }
+.machine .edge.should { stroke: var(--should); stroke-width: 2.2; marker-end: url(#tipshould); }
+.machine .edge.info { stroke: var(--info); marker-end: url(#tipinfo); }
 """
 
 
@@ -68,8 +74,13 @@ class _Arrow:
         return _LINE * len(self.lines) + 8
 
 
-def as_svg(machine: Machine, differences: Iterable[Difference] = (), known: Machine | None = None) -> str:
-    """Return the picture of a machine; `known` is the specification's, whose states a remark counts."""
+def as_svg(
+    machine: Machine, differences: Sequence[Difference] = (), table_states: int = 0, *, inline: bool = False
+) -> str:
+    """Return the picture of a machine; `table_states` is the number of states of the specification's (0: not told).
+
+    An `inline` one is part of a page, which has its heading, `RULES` and the colours of `COLOURS`.
+    """
     edges, remarks = fold(machine, differences)
     ends = [state for state in machine.states if state and not any(each.source == state for each in edges)]
     inside = [
@@ -83,11 +94,11 @@ def as_svg(machine: Machine, differences: Iterable[Difference] = (), known: Mach
     ]
     columns = _columns(machine, ends)
     arrows = _arrows(inside)
-    if known is not None:
-        about = f"the specification's table has {len(known.states)}"
-        about = "the machine of the specification's table" if machine == known else about
+    if table_states:
+        about = f"the specification's table has {table_states}"
+        about = about if differences else "the machine of the specification's table"
         remarks.insert(0, f"{len(machine.states)} states; {about}.")
-    return _Picture(machine, boxes, columns, arrows, remarks).text()
+    return _Picture(machine, boxes, columns, arrows, remarks, inline=inline).text()
 
 
 def _columns(machine: Machine, ends: Collection[int]) -> list[list[int]]:
@@ -109,7 +120,7 @@ def _arrows(edges: Iterable[FoldedEdge]) -> list[_Arrow]:
 def _text(edge: FoldedEdge, width: int) -> list[tuple[str, str]]:
     """Return the lines of an edge's label with their classes: the inputs, then the output."""
     mark = f"{edge.mark}: " if edge.mark else ""
-    lines = textwrap.wrap(mark + " · ".join(each.replace(" ", "\xa0") for each in edge.inputs), width)
+    lines = textwrap.wrap(mark + "\xa0· ".join(each.replace(" ", "\xa0") for each in edge.inputs), width)
     return [*((line, edge.level) for line in lines), (f"→ {edge.output}", "output")]
 
 
@@ -117,8 +128,16 @@ class _Picture:
     """The layout of a picture, and its text."""
 
     def __init__(
-        self, machine: Machine, boxes: list[_Box], columns: list[list[int]], arrows: list[_Arrow], remarks: list[str]
+        self,
+        machine: Machine,
+        boxes: list[_Box],
+        columns: list[list[int]],
+        arrows: list[_Arrow],
+        remarks: list[str],
+        *,
+        inline: bool,
     ) -> None:
+        self._inline = inline
         self._machine, self._boxes, self._remarks = machine, boxes, remarks
         self._column = {state: number for number, states in enumerate(columns) for state in states}
         step = {id(arrow): self._column[arrow.target] - self._column[arrow.source] for arrow in arrows}
@@ -126,7 +145,7 @@ class _Picture:
         self._above = [arrow for arrow in arrows if step[id(arrow)] > 1]
         self._below = [arrow for arrow in arrows if step[id(arrow)] < 0]
         self._beside = [arrow for arrow in arrows if step[id(arrow)] == 0]
-        top = 2 * _MARGIN + 20 + sum(arrow.height + 8 for arrow in self._above)
+        top = _MARGIN + (0 if inline else _MARGIN + 20) + sum(arrow.height + 8 for arrow in self._above)
         tallest = max(self._height(states) for states in columns)
         gaps = [sum(a.height for a in self._near if self._column[a.source] == n) for n in range(len(columns))]
         self._tall = max(tallest, *gaps)
@@ -151,25 +170,26 @@ class _Picture:
         body = [*self._gap_arrows(), *self._lanes(), *self._side_arrows(), *self._drawn_boxes()]
         notes = _lines([(each, "output") for each in remarks], _MARGIN, height - _MARGIN - _LINE * (len(remarks) - 1))
         head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width:.0f} {height:.0f}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="machine" viewBox="0 0 {self._width:.0f} {height:.0f}" '
             f'width="{self._width:.0f}" height="{height:.0f}" role="img" aria-label="{title}">'
         )
         tips = "".join(
             f'<marker id="tip{mark}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-            f'markerUnits="userSpaceOnUse" orient="auto"><path class="tip" style="fill:var(--{mark or "line"})" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="tip {mark}" '
             f'd="M0 0L8 4L0 8z"/></marker>'
             for mark in ("", "must", "should", "info")
         )
-        marks = "".join(f".edge.{mark} {{ marker-end: url(#tip{mark}); }}\n" for mark in ("must", "should", "info"))
-        heading = f'<text class="head" x="{_MARGIN}" y="{_MARGIN + 10}">{title}</text>'
-        parts = [head, f"<style>\n{_STYLE}{marks}</style>", f"<defs>{tips}</defs>", heading, *body, *notes, "</svg>"]
+        parts = [head, f"<defs>{tips}</defs>", *body, *notes, "</svg>"]
+        if not self._inline:
+            heading = f'<text class="head" x="{_MARGIN}" y="{_MARGIN + 10}">{title}</text>'
+            parts[1:1] = [f"<style>\n{COLOURS}{RULES}</style>", heading]
         return "\n".join(parts) + "\n"
 
     def _drawn_boxes(self) -> Iterator[str]:
         for state in self._column:
             box = self._boxes[state]
             yield f'<rect class="box" x="{box.x:.0f}" y="{box.y:.0f}" width="{_BOX}" height="{box.height:.0f}" rx="8"/>'
-            name = textwrap.shorten(self._machine.names[state], 37, placeholder=" …")
+            name = textwrap.shorten(self._machine.names[state], 35, placeholder=" …")
             yield f'<text class="title" x="{box.x + _PAD:.0f}" y="{box.y + 20:.0f}">{escape(name)}</text>'
             yield from _lines(box.lines, box.x + _PAD, box.y + _TITLE + 10)
 
@@ -197,7 +217,7 @@ class _Picture:
 
     def _lanes(self) -> Iterator[str]:
         """Draw the other edges between columns, each in a lane of its own above or below the boxes."""
-        y = 2.0 * _MARGIN + 14
+        y = _MARGIN + (0.0 if self._inline else _MARGIN + 14.0)
         for number, arrow in enumerate(self._above):
             yield from self._lane(arrow, y, number, above=True)
             y += arrow.height + 8

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
 from cbspec.catalogue.requirements import Level
-from cbspec_conformance.learning.alphabet import CLOSED, CONNECTED, NONE_DUE
-from cbspec_conformance.learning.comparison import Difference
-from cbspec_conformance.learning.machine import Machine
+from cbspec_conformance.machines.machine import CLOSED, CONNECTED, NONE_DUE, Difference, Machine
 
 _ORDER: Final = (Level.MUST, Level.SHOULD, Level.INFO)
 
@@ -39,18 +37,32 @@ def fold(machine: Machine, differences: Iterable[Difference]) -> tuple[list[Fold
         if all(machine.edges[state, letter] == (CONNECTED, 0) for state in machine.states)
         and not any(mark for (_, each), mark in marks.items() if each == letter)
     ]
+    constant = _constant(machine, {letter for (_, letter), mark in marks.items() if mark})
     groups: dict[tuple[int, int, str, Level | None], list[str]] = {}
     for (state, letter), (output, then) in machine.edges.items():
-        if letter in alike or (output in (CLOSED, NONE_DUE) and then == state):
+        if letter in alike or letter in constant or (output in (CLOSED, NONE_DUE) and then == state):
             continue  # a connection that has ended stays so
         groups.setdefault((state, then, output, marks.get((state, letter))), []).append(letter)
     edges = [FoldedEdge(s, t, tuple(inputs), output, mark) for (s, t, output, mark), inputs in groups.items()]
     remarks = [f"From every state, {' and '.join(alike)} lead to a new connection."] if alike else []
     if NONE_DUE in {output for output, _ in machine.edges.values()}:
         remarks.append("A KeyUpdate that is not shown changes nothing.")
+    for output in dict.fromkeys(constant.values()):
+        letters = " · ".join(letter for letter, each in constant.items() if each == output)
+        remarks.append(f"In every state: {letters} → {output}.")
     if any(output == CLOSED for output, _ in machine.edges.values()):
         remarks.append("A closed connection answers nothing.")
     return edges, remarks
+
+
+def _constant(machine: Machine, marked: Set[str]) -> dict[str, str]:
+    """Return the outputs of the inputs that draw the same one in every open state of several, and change none."""
+    silent = {CLOSED, CONNECTED, NONE_DUE}
+    states = [s for s in machine.states if {machine.edges[s, each][0] for each in machine.inputs} - silent]
+    rows = {each: {machine.edges[state, each][0] for state in states} for each in machine.inputs if each not in marked}
+    stay = [each for each in rows if all(machine.edges[state, each][1] == state for state in states)]
+    same = [each for each in stay if len(rows[each]) == 1 and not rows[each] & silent and len(states) > 1]
+    return {each: next(iter(rows[each])) for each in same}
 
 
 def _marks(machine: Machine, differences: Iterable[Difference]) -> Mapping[tuple[int, str], Level]:

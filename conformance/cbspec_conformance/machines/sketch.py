@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from cbspec_conformance.learning.comparison import Difference
-from cbspec_conformance.learning.folding import fold
-from cbspec_conformance.learning.machine import Machine
+from cbspec_conformance.machines.folding import fold
+from cbspec_conformance.machines.machine import Difference, Machine
 
 _COLOURS: Final = {"must": "#c62828", "should": "#b26a00", "info": "#1565c0", "": "#555555"}
 
