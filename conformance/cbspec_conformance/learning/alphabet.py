@@ -156,8 +156,9 @@ class WordPlayer:
         if letter in (RECONNECT, RESUME):
             return self._connect(resume=letter is RESUME)
         if letter is KEY_UPDATE:
-            self._session.announce(_KEY_UPDATE)
-            self._session.wire.update_keys()
+            if not self._session.ended:
+                self._session.announce(_KEY_UPDATE)
+                self._session.wire.update_keys()
             return NONE_DUE
         if self._session.ended:
             return CLOSED

@@ -78,6 +78,8 @@ class AnswerFile:
         self.answers = AnswerTree()
         self.machine: Machine | None = None
         self._file, self._about = file, json.loads(json.dumps(about))
+        if not file.absolute().parent.is_dir():
+            raise CommandError(f"{file}: there is no such folder")
         if file.exists():
             try:
                 self._load(json.loads(file.read_text("utf-8")))

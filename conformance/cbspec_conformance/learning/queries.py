@@ -104,9 +104,7 @@ class Queries:
         left = [tuple(word) for word in words if len(self.answers.known(word)) < len(word)]
         while left:
             batch, left = left[: self.jobs], left[self.jobs :]
-            if self._end is not None and self._clock.monotonic() > self._end:
-                raise LearningStopped(TIME_UP)
-            for word, outputs in zip(batch, at_once([partial(self._run, word) for word in batch]), strict=True):
+            for word, outputs in self._together(batch):
                 self._learn(word, outputs)
                 if NO_ANSWER in outputs and self.jobs > 1:  # the words mostly wait
                     self.jobs = max(self.jobs, self._waiting)
@@ -134,10 +132,15 @@ class Queries:
         silent = [(state, letter) for (state, letter), (output, _) in machine.edges.items() if output == NO_ANSWER]
         words = [(*machine.access[state], letter) for state, letter in silent]
         for start in range(0, len(words), self.jobs):
-            batch = words[start : start + self.jobs]
-            steps = [partial(self._run, word, patiently=True) for word in batch]
-            for word, outputs in zip(batch, at_once(steps), strict=True):
+            for word, outputs in self._together(words[start : start + self.jobs], patiently=True):
                 self._learn(word, outputs, patiently=True)
+
+    def _together(self, words: Sequence[Word], *, patiently: bool = False) -> list[tuple[Word, Word]]:
+        """Ask words at once; return each with its outputs. Raises LearningStopped."""
+        if self._end is not None and self._clock.monotonic() > self._end:
+            raise LearningStopped(TIME_UP)
+        outputs = at_once([partial(self._run, word, patiently=patiently) for word in words])
+        return list(zip(words, outputs, strict=True))
 
     def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
         """Play a word on new connections; `patiently`: await each missing answer fully. Raises LearningStopped."""
@@ -197,10 +200,11 @@ class Queries:
         Raises NotDeterministic, or Corrected for an odd old one.
         """
         answers = Counter([node.output, output])
-        for _ in range(_REPETITIONS):
-            again = self._run(word, patiently=True)
-            if again[:-1] == before:
-                answers[again[-1]] += 1
+        rounds = 1 if self.jobs >= _REPETITIONS else _REPETITIONS  # the words of a tenant with limits are asked alone
+        for _ in range(rounds):
+            for _, again in self._together([word] * (_REPETITIONS // rounds), patiently=True):
+                if again[:-1] == before:
+                    answers[again[-1]] += 1
         (usual, _), *others = answers.most_common()
         once = [count for _, count in others] == [1]
         outdated = self._recalled is not None and once and self._recalled.differs([(word, (*before, usual))])

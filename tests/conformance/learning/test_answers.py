@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from cbspec.errors import CommandError
 from cbspec_conformance.learning.answers import AnswerFile, AnswerTree
@@ -42,6 +42,7 @@ def learned(relay: Machine, known: Machine, file: Path) -> tuple[Machine, int, s
     return found, queries.made, stored.unused
 
 
+@settings(max_examples=30)
 @given(machines(3), machines(3), machines(3))
 def test_a_relay_that_has_changed_is_never_taken_for_the_one_in_the_file(
     tmp_path_factory: pytest.TempPathFactory, known: Machine, before: Machine, after: Machine
