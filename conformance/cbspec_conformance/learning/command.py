@@ -201,7 +201,8 @@ class _Session:
         except LearningStopped as error:
             machine, stopped = None, str(error)
             odd = error.word if isinstance(error, NotDeterministic) else ()
-            differences = [each for each in judge_words(queries.answers.observed(), conduct) if each.word != odd]
+            judged = judge_words(queries.answers.observed(), conduct)
+            differences = [each for each in judged if each.word != odd and queries.is_certain(each.word, each.outputs)]
             cases = self._cases([(each, self._again(each)) for each in differences])
         except KeyboardInterrupt:
             machine, stopped, differences, interrupted = None, "the run was interrupted", [], True

@@ -68,7 +68,8 @@ def judge_words(observed: Iterable[tuple[Word, Word]], conduct: Conduct) -> list
             key = (difference.requirement, difference.word[-1], difference.outputs[-1])
             if key not in found or len(difference.word) < len(found[key].word):
                 found[key] = difference
-    return list(found.values())
+    beats = {output for requirement, _, output in found if requirement == "CB-HBT-001"}
+    return [each for key, each in found.items() if key[::2] not in {("CB-MSG-009", output) for output in beats}]
 
 
 def _breaches(word: Word, outputs: Word, conduct: Conduct) -> Iterator[Difference]:

@@ -127,6 +127,13 @@ class Queries:
         self._learn(word, played.outputs[: len(outputs)], patiently=True)
         return played
 
+    def is_certain(self, word: Word, outputs: Word) -> bool:
+        """Whether a known word has no missing answer, or draws the same outputs again with full waits."""
+        try:
+            return NO_ANSWER not in outputs or self._run(word, patiently=True) == outputs
+        except LearningStopped:
+            return False
+
     def confirm_silences(self, machine: Machine) -> None:
         """Await each missing answer of a machine fully. Raises LearningStopped or Corrected."""
         silent = [(state, letter) for (state, letter), (output, _) in machine.edges.items() if output == NO_ANSWER]
