@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, combinations, pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, combinations
 from random import Random
 from typing import Any, Final
 
@@ -18,6 +19,12 @@ from cbspec_conformance.machines.machine import Machine, Word, machine_of
 _WALKS: Final = 60  # random words from each state
 _MORE: Final = 5  # new random words from each state in a run with the answers of an earlier one
 _LONGEST: Final = 14  # inputs of a random word
+_PAIRS_ONLY: Final = (
+    "hello without version",
+    "KeyUpdate",
+    "reconnect",
+    "resume",
+)  # not in triples
 _TOUR: Final = 20  # inputs of one word of a tour: each tunnel of a connection takes room of the relay
 _SEED: Final = 20  # the words are the same in each run, so that two runs can be compared
 
@@ -89,7 +96,7 @@ class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
 
 
 class _WordOracle(Oracle):  # type: ignore[misc] # as above
-    """Compares hypothesis and relay on the table's words, on tours of all pairs of inputs, and on random words.
+    """Compares hypothesis and relay on the table's words, on tours of all pairs and triples, and on random words.
 
     `rounds` counts the earlier runs whose answers are used: their random words tell nothing new.
     """
@@ -106,8 +113,15 @@ class _WordOracle(Oracle):  # type: ignore[misc] # as above
         machine = _plain(hypothesis, self._queries.alphabet.names)
         self._propose(machine)
         more = _walks(machine, _MORE if self._rounds else 0, _SEED + self._rounds)
-        walks = chain(_walks(machine, self._walks), more)
-        for words in (identifying(self.known), identifying(machine), _tours(machine), walks):
+        names = self._queries.alphabet.names
+        kinds = {name: re.split(r"\W", name)[0] for name in names if name not in _PAIRS_ONLY}
+        for words in (
+            identifying(self.known),
+            identifying(machine),
+            _tours(machine, dict(zip(names, names, strict=True)), 2),
+            _tours(self.known, kinds, 3),
+            chain(_walks(machine, self._walks), more),
+        ):
             found = list(words)
             for start in range(0, len(found), self._queries.jobs):
                 batch = found[start : start + self._queries.jobs]
@@ -158,12 +172,18 @@ def _refined(machine: Machine, classes: dict[int, Word], letter: str) -> set[Wor
 def identifying(machine: Machine) -> Iterator[Word]:
     """Yield words for each edge: they take it, and tell the state to which it leads, and those after it.
 
-    Of two machines of which the other has no more states, they tell any difference (the W-method).
+    Of two machines of which the other has no more states, they tell any difference (the W-method). An edge to another
+    state is taken again after requests that are served in some state, since a relay may remember them: once so, and
+    once straight to the last of the new states.
     """
     end, others = _telling(machine), _distinguishing(machine)
     for state, word in zip(machine.states, machine.access, strict=True):
         for letter in machine.inputs:
-            yield (*word, letter, *end, *_onward(machine, machine.edges[state, letter][1], end))
+            then = machine.edges[state, letter][1]
+            yield (*word, letter, *end, *_onward(machine, then, end))
+            if then != state:
+                yield (*word, *end, letter, *end, *_onward(machine, then, end))
+                yield (*word, *end, letter, *_onward(machine, then, ()), *end)
             yield from ((*word, letter, *other) for other in others)
 
 
@@ -203,27 +223,32 @@ def _onward(machine: Machine, state: int, end: Word) -> Iterator[str]:
         yield from (letter, *end)
 
 
-def _tours(machine: Machine) -> Iterator[Word]:
-    """Yield words that send every pair of inputs that change no state in each state, and then identify the state."""
+def _tours(machine: Machine, kinds: Mapping[str, str], run: int) -> Iterator[Word]:
+    """Yield words that send every run of so many inputs that change no state in each state, and then identify it.
+
+    `kinds` are those of the inputs: of one kind that draw the same output, the first stands for all.
+    """
     end = _telling(machine)
     for state, access in zip(machine.states, machine.access, strict=True):
-        loops = [each for each in machine.inputs if machine.edges[state, each][1] == state]
-        tour = _all_pairs(loops)
-        for start in range(0, len(tour) - 1, _TOUR - 1):
+        loops = [each for each in reversed(machine.inputs) if machine.edges[state, each][1] == state]
+        distinct = {(kinds[each], machine.edges[state, each][0]): each for each in loops if each in kinds}
+        tour = _all_runs([*distinct.values()], run)
+        for start in range(0, len(tour) - run + 1, _TOUR - run + 1):
             yield (*access, *tour[start : start + _TOUR], *end)
 
 
-def _all_pairs(letters: Sequence[str]) -> list[str]:
-    """Return a cyclic sequence that holds every pair of letters side by side (an Eulerian circuit of all pairs)."""
-    left = {each: list(reversed(letters)) for each in letters}
-    stack, tour = list(letters[:1]), list[str]()
-    while stack:
-        if left[stack[-1]]:
-            stack.append(left[stack[-1]].pop())
-        else:
-            tour.append(stack.pop())
-    assert not letters or len(set(pairwise(tour))) == len(letters) ** 2  # noqa: S101 - a theorem
-    return tour
+def _all_runs(letters: Sequence[str], length: int) -> list[str]:
+    """Return a sequence that holds every run of `length` letters (a de Bruijn sequence, made of Lyndon words)."""
+    places, word = list[int](), [-1] if letters else []
+    while word:
+        word[-1] += 1
+        size = len(word)
+        if length % size == 0:
+            places += word
+        word += [word[place % size] for place in range(size, length)]
+        while word and word[-1] == len(letters) - 1:
+            word.pop()
+    return [letters[place] for place in [*places, *(places * length)[: length - 1]]]
 
 
 def _walks(machine: Machine, count: int, seed: int = _SEED) -> Iterator[Word]:
