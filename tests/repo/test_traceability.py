@@ -29,6 +29,7 @@ PROPERTIES = {
     "relay/message_types/test_5_error.py": ("MSG",),
     "relay/message_types/test_extra_members.py": ("AUT", "TUN"),
     "relay/message_types/test_near_misses.py": ("HEL", "AUT", "TUN", "TEN"),
+    "relay/message_types/test_sequences.py": ("HEL", "AUT", "TUN", "TEN", "HBT", "UNK"),
     "relay/notes/test_tls13_handshake.py": ("TLS",),
     "relay/notes/test_tls13_records.py": ("TLS",),
     "relay/notes/test_tls13_resumption.py": ("TLS",),

@@ -205,6 +205,7 @@ class WordPlayer:
     def _exchange(self, letter: Letter) -> Exchange:
         session, relay = self._session, self._relay
         if letter is MALFORMED:
+            session.expect_rate_limit()  # any code may refuse it
             return session.ask_text(_MALFORMED, meant="a word without quotes", fence=False)
         if letter is SPLIT_BEAT:
             return session.ask_in_pieces({"type": "heartbeat"}, _halves)

@@ -249,7 +249,7 @@ class Conduct:
             min(connection.tunnels - again, self._most),
             frozenset(connection.tried),
             standing.accepted | ({letter.tenant} if auth and served and letter.tenant else frozenset()),
-            refused_auth=standing.refused_auth or (auth and not served),
+            refused_auth=standing.refused_auth or (auth and not served and standing.step not in _EARLY),
             erred=erred,
             named=standing.named or own,
             again=min(standing.again + again, self._most),

@@ -86,6 +86,9 @@ RARE = _read(_CATALOGUE["rare"])
 PERSONAS = {**DEVIATIONS, **RARE}
 """Every deviation that a relay can be started with."""
 
+AFTER = tuple(id_ for id_, (function, *_) in _CATALOGUE["changes"].items() if function == "after")
+"""The deviations that show only after certain earlier messages."""
+
 VARIANTS = _read({"": _CATALOGUE["variants"]})
 """Each conforms, and uses a freedom of the specification."""
 

@@ -18,6 +18,7 @@ from cbspec_simulator.variations.answers import (
     twice,
     unanswered,
 )
+from cbspec_simulator.variations.histories import after
 from cbspec_simulator.variations.parts import Change, part
 from cbspec_simulator.variations.requests import Test, accepts, missing, of_type, refuses
 from cbspec_simulator.variations.steps import limit, recoded, refused_as, without
@@ -31,6 +32,7 @@ _VALUES: Final[Mapping[str, Test]] = {
 }
 
 _FUNCTIONS: Final[Mapping[str, Callable[..., Change]]] = {
+    "after": after,
     "accepts": lambda kind, member, value, by: accepts(kind, member, _VALUES[value], by),
     "closes": lambda *requirements: closes("error", refused_by(*requirements)),
     "closes-after": lambda *requirements: closes_after(refused_by(*requirements)),

@@ -12,7 +12,10 @@ from cbspec.profile.profile import Profile, load
 from cbspec_conformance.learning.comparison import compare
 from cbspec_conformance.learning.silences import Silences
 from cbspec_conformance.machines.machine import Word
+from cbspec_conformance.relay.message_types.test_sequences import KNOWN
+from cbspec_simulator import PERSONAS
 from tests.conformance.learning.conftest import LearnRelay, learner_of, over
+from tests.conformance.learning.inmemory import differences
 from tests.support.processes import served
 
 
@@ -26,31 +29,20 @@ def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
     assert parts.known.names == ("new", "greeted", "authenticated as A", "authenticated as B")
 
 
-@pytest.mark.parametrize(
-    ("deviation", "requirement", "word"),
-    [
-        ("tunnel-before-hello", "CB-TUN-003", ["tunnel A"]),
-        ("tunnel-before-auth", "CB-TUN-003", ["hello", "tunnel A"]),
-        ("tunnel-before-auth-wrong-code", "CB-TUN-004", ["hello", "tunnel A"]),
-        ("auth-before-hello-accepted", "CB-HEL-007", ["auth A"]),
-        ("heartbeat-before-hello-answered", "CB-HEL-007", ["heartbeat"]),
-        ("refused-but-authenticated", "CB-AUT-016", ["hello", "auth, expired", "tunnel A"]),
-        ("tenant-refused-but-authenticated", "CB-AUT-016", ["hello", "auth, unknown tenant", "tunnel A"]),
-        ("expired-accepted", "CB-AUT-005", ["hello", "auth, expired"]),
-        ("tunnel-second-refused", "CB-TUN-001", ["hello", "auth A", "tunnel A", "tunnel A"]),
-        ("tunnel-every-second-unavailable", "CB-TUN-001", ["hello", "auth A", "hello without version", "tunnel A"]),
-        ("resumed-session-authenticated", "CB-TUN-003", ["hello", "resume", "hello", "tunnel A"]),
-        ("resumed-session-any-tenant", "CB-TEN-006", ["hello", "resume", "hello", "auth A", "tunnel B"]),
-        ("unknown-type-wrong-code", "CB-UNK-001", ["hello", "auth A", "unknown type"]),
-    ],
-)
-def test_a_deviation_is_found_with_a_shortest_word(
-    learned: LearnRelay, deviation: str, requirement: str, word: list[str]
-) -> None:
-    _, differences = learned("--deviation", deviation)
-    first = next(each for each in differences if each.requirement == requirement)
-    assert list(first.word) == word
-    assert first.level is differences[0].level
+_KNOWN = {name: (requirement, word) for requirement, words in KNOWN.items() for name, word in words.items()}
+_IN_MEMORY = [name for name in _KNOWN if "resum" not in name][::5]
+
+
+@pytest.mark.parametrize("name", ["resumption-after-tunnel-authenticates"])
+def test_a_deviation_is_found_with_a_shortest_word(learned: LearnRelay, name: str) -> None:
+    _, found = learned("--deviation", name)
+    assert (found[0].requirement, list(found[0].word)) == _KNOWN[name]
+
+
+@pytest.mark.parametrize("name", _IN_MEMORY)
+def test_a_deviation_is_found_in_memory(name: str) -> None:
+    first = differences(PERSONAS[name].change, walks=3)[0]
+    assert (first.requirement, list(first.word)) == _KNOWN[name]
 
 
 _CHOICES = [

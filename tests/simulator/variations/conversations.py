@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from cbspec.profile.target import Rate, Tenant
 from cbspec.tokens.jws import CompactJws, RawNumber, encode
 from cbspec.tokens.jwt import SigningKey
+from cbspec_conformance.relay.message_types.test_sequences import KNOWN
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.parts import Change
 from tests.support import client
@@ -228,6 +229,29 @@ _FEATURES: tuple[object, ...] = (None, "tls", {}, [1], [], ["a", "b", "c"])
 
 _TYPES = ("heartbeat ", "ping", "HEARTBEAT", "hello_response", ["heartbeat"], None, 5)
 
+INPUTS: Mapping[str, Any] = {
+    "hello": HELLO,
+    "hello 2.0": {**HELLO, "version": "2.0"},
+    "hello without version": {"type": "hello", "features": []},
+    "auth A": auth(),
+    "auth B": auth("b"),
+    "auth, expired": auth(exp=NOW - 700),
+    "auth, wrong signature": {"type": "auth", "token": _token(bytes(32))},
+    "auth, no JWT": {"type": "auth", "token": "not-a-token"},
+    "auth, no token": {"type": "auth"},
+    "auth, unknown tenant": auth("zzz"),
+    "auth, inactive tenant": auth("asleep"),
+    "tunnel A": tunnel(),
+    "tunnel B": tunnel("t", "b"),
+    "tunnel of no tenant": tunnel("t", "zzz"),
+    "tunnel to port 0": tunnel(remote_port=0),
+    "heartbeat": BEAT,
+    "heartbeat, split": BEAT,
+    "unknown type": _UNKNOWN,
+    "malformed": b'{"type": heartbeat}\n',
+}
+"""The inputs of `cbspec learn` on one connection."""
+
 # ---------------------------------------------------------------- conversations
 
 RARE = {
@@ -237,6 +261,18 @@ RARE = {
     "rare escapes": Dialogue([("1", *opened(), line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
 }
 """Conversations that show the rare deviations."""
+
+SEQUENCES = {
+    "known sequences": Dialogue(
+        [
+            (f"{number} {requirement}", *(INPUTS[each] for each in word))
+            for requirement, words in KNOWN.items()
+            for number, word in enumerate(words.values())
+            if "resume" not in word
+        ]
+    ),
+}
+"""The conversation that shows the deviations after certain messages."""
 
 CONVERSATIONS = {
     "a session": Dialogue(

@@ -99,9 +99,10 @@ def _writing(address: Address) -> object:
 
 
 def _resumed(address: Address) -> object:
-    """Return the answers to tunnel_infos on a resumed TLS session, before and after an auth."""
+    """Return the answers to tunnel_infos on the resumed TLS session of a whole session, before and after an auth."""
     made, session, answer = context(), None, b""
-    for request in (_HELLO, _HELLO + tunnel() + line(auth("tenant-002")) + tunnel()):
+    usual = _HELLO + line(auth()) + tunnel() + _BEAT + tunnel("t", "tenant-002")
+    for request in (usual, _HELLO + tunnel() + line(auth("tenant-002")) + tunnel()):
         with (
             socket.create_connection(address, timeout=PATIENCE) as raw,
             made.wrap_socket(raw, server_hostname="localhost", session=session) as tls,
@@ -194,7 +195,10 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
         "no-close-notify",
         "everything-answered-twice-late",
     ),
-    _resumed: ("resumed-session-authenticated", "resumed-session-any-tenant"),
+    _resumed: (
+        *("resumed-session-authenticated", "resumed-session-any-tenant", "resumption-after-tunnel-authenticates"),
+        *("resumption-after-heartbeat-authenticates", "auth-refused-on-resumed-session-after-foreign"),
+    ),
     reactions: (
         "other-tls-library",
         "early-data-served",

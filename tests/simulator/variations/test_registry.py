@@ -23,6 +23,7 @@ from cbspec_simulator import (
     arranged,
     varied,
 )
+from cbspec_simulator.variations.registry import AFTER
 from tests.simulator.variations import conversations
 from tests.simulator.variations.conversations import CONVERSATIONS, TENANTS, Dialogue, play
 from tests.simulator.variations.test_edge import AT_THE_EDGE
@@ -34,7 +35,7 @@ OF_METRICS = [id_ for id_ in EVERYTHING if id_.startswith("metrics-")]
 
 @cache
 def _clean(name: str) -> list[tuple[object, ...]]:
-    return list(play({**CONVERSATIONS, **conversations.RARE}[name], varied, CLEAN))
+    return list(play({**CONVERSATIONS, **conversations.RARE, **conversations.SEQUENCES}[name], varied, CLEAN))
 
 
 def _differs(variation: Variation, found: Iterable[tuple[str, Dialogue]]) -> bool:
@@ -49,8 +50,9 @@ def _differs(variation: Variation, found: Iterable[tuple[str, Dialogue]]) -> boo
 @pytest.mark.parametrize("part", range(6))
 def test_each_differs_in_a_conversation(part: int) -> None:
     chosen = [id_ for id_ in EVERYTHING if id_ not in {*AT_THE_EDGE, *OF_METRICS}][part::6]
-    rare, usual = {**CONVERSATIONS, **conversations.RARE}.items(), CONVERSATIONS.items()
-    assert [id_ for id_ in chosen if not _differs(EVERYTHING[id_], rare if id_ in RARE else usual)] == []
+    rare = {**CONVERSATIONS, **conversations.RARE}
+    shown = {id_: conversations.SEQUENCES if id_ in AFTER else rare if id_ in RARE else CONVERSATIONS for id_ in chosen}
+    assert [id_ for id_ in chosen if not _differs(EVERYTHING[id_], shown[id_].items())] == []
 
 
 def test_the_clean_relay_repeats_itself() -> None:
