@@ -117,7 +117,7 @@ class TlsClient:
         self.largest = 0
         self.end = ""
         self._name = name
-        self._timeout = timeout
+        self.timeout = timeout
         self._fragment = fragment
         self._ticket = ticket
         self._early = early
@@ -313,7 +313,7 @@ class TlsClient:
 
     def _next_message(self) -> bytes:
         """Return the next handshake message. Raises NotAgreed."""
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self.timeout
         while (message := self._whole_message()) is None:
             received = self._record(deadline)
             if received is None:
@@ -340,7 +340,7 @@ class TlsClient:
     def send_raw(self, data: bytes) -> None:
         """Send bytes on the socket; reading reports the end if the relay has closed."""
         with contextlib.suppress(OSError):
-            self.tcp.send(data, self._timeout)
+            self.tcp.send(data, self.timeout)
 
     def sealed(self, kind: int, data: bytes, padding: int = 0) -> bytes:
         """Return an encrypted record."""

@@ -18,6 +18,7 @@ from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, capturing
 from cbspec_conformance.probe.tls_client import NotAgreed, Ticket, TlsClient
+from cbspec_conformance.record.transcript import Waited
 from cbspec_conformance.target.relay import RelayUnderTest
 
 SERVED = ""
@@ -121,7 +122,12 @@ class HandMade:
         if client.end:
             return client.end
         self._relay.tempo.waited_for_nothing(_WAIT)
+        self._waited(seconds)
         return f"no answer within {seconds:.0f} s" + (f", but {len(received)} bytes" if received else "")
+
+    def _waited(self, seconds: float) -> None:
+        """Record a time-out: other cases may have delayed the relay, and then the case begins again alone."""
+        self._relay.transcript.add(Waited(self._relay.transcript.now(), 0, seconds, _WAIT))
 
     def attempted(self, offer: Offer | None, attempt: Attempt, *, fragment: int = 0, changes: str = "") -> str:
         """Return the outcome of an attempt on a new connection; a handshake that fails is one, too."""
@@ -129,6 +135,8 @@ class HandMade:
             with self.connected(offer, fragment=fragment, changes=changes) as client:
                 return attempt(client)
         except NotAgreed as error:
+            if not client.end:
+                self._waited(client.timeout)
             return str(error)
         except Unreachable as error:
             raise Inconclusive(str(error)) from None

@@ -16,6 +16,7 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.quoting import quoted
+from cbspec_conformance.record.transcript import Waited
 from cbspec_conformance.target.relay import RelayUnderTest
 
 BEAT = b'{"type":"heartbeat"}'
@@ -53,7 +54,7 @@ def upgrade(
     for number, piece in enumerate(cut(text) if cut else [text]):
         time.sleep(_APART if number else 0)
         session.send_unanswered(piece)
-    head = _head(session).decode("latin-1")
+    head = _head(relay, session).decode("latin-1")
     words = head.partition("\r\n")[0].split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
         raise Inconclusive(f"no HTTP response to the opening handshake, but {quoted(head[:60])}")
@@ -69,11 +70,13 @@ def accepted_upgrade(relay: RelayUnderTest, headers: Mapping[str, str] | None = 
     return response
 
 
-def _head(session: ProbeSession) -> bytes:
+def _head(relay: RelayUnderTest, session: ProbeSession) -> bytes:
     data = b""
     deadline = time.monotonic() + session.timeout
     while HEAD_END not in data and not session.ended and time.monotonic() < deadline and len(data) < 64 * 1024:
         data += session.wire.receive(deadline - time.monotonic())
+    if HEAD_END not in data and time.monotonic() >= deadline:  # other cases may have delayed it
+        relay.transcript.add(Waited(relay.transcript.now(), session.wire.number, session.timeout, "an HTTP response"))
     return data.partition(HEAD_END)[0]
 
 
