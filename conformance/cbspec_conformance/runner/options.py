@@ -399,6 +399,7 @@ def _selected(given: Callable[[str], Any], catalogue: CatalogueRevision, role: J
     """Return the ids that --only, --chapter and --level select together; none if all three are absent."""
     only, chapters = _only(given("--only"), catalogue), _split(given("--chapter"))
     levels, rows = given("--level"), catalogue.of(role)
+    chapters = [chapter.partition("-")[2] or chapter for chapter in chapters]  # the table says CB-TUN
     known = dict.fromkeys(row.chapter for row in rows.values())
     for chapter in chapters:
         if chapter not in known:
