@@ -40,7 +40,7 @@ class MemoryQueries(Queries):
                 outputs.append(CONNECTED)
                 continue
             if letter == "KeyUpdate":
-                outputs.append(CLOSED if client.closed else NONE_DUE)
+                outputs.append(NONE_DUE)
                 continue
             answers = [] if client.closed else client.send(tunnel("s", tenant) if "same" in letter else INPUTS[letter])
             last = answers[0] if answers else {"type": CLOSED if client.closed else NO_ANSWER}
