@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,7 @@ from cbspec_conformance.learning.answers import AnswerFile
 from cbspec_conformance.learning.comparison import compare, judge_words
 from cbspec_conformance.learning.learner import learn
 from cbspec_conformance.learning.naming import with_names
+from cbspec_conformance.learning.progress import LearningProgress
 from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, PlayedWord, Queries
 from cbspec_conformance.learning.reference import reference
 from cbspec_conformance.learning.results import LearnedRelay, LearningResults, end_without
@@ -49,7 +50,6 @@ from cbspec_conformance.target.preflight import NoTarget
 
 _JOBS: Final = 8
 _WAITING: Final = 32  # words at once if answers are missing
-_PROGRESS: Final = 1.0  # seconds between two updates
 _TRIES: Final = 3  # to see a breach again that a relay showed whose machine could not be learned
 
 LEARNING: Final = (
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         results = LearningResults(options, setting, stream, began)
         results.begin()
         learned = replace(_Session(setting, args).learn(), earlier=earlier)
-        _write(args, learned)
+        write_files(args, learned.machine, learned.differences, len(learned.table.states))
         return results.end(learned, lambda text, **markup: print(text))
     finally:
         if stream is not None:
@@ -150,18 +150,20 @@ def _earlier(file: Path | None) -> tuple[Machine | None, Path | None]:
     return found.machine.machine, file
 
 
-def _write(args: argparse.Namespace, learned: LearnedRelay) -> None:
-    """Write the files of the options. Raises OSError."""
+def write_files(
+    args: argparse.Namespace, machine: Machine | None, differences: Sequence[Difference], table_states: int = 0
+) -> None:
+    """Write the files of `OUTPUTS`; `table_states` is that of `as_svg`. Raises OSError."""
     makers: dict[str, Callable[[Machine], str]] = {
         "save": dump_machine,
-        "mermaid": lambda machine: as_mermaid(machine, learned.differences),
-        "dot": lambda machine: as_dot(machine, learned.differences),
-        "svg": lambda machine: as_svg(machine, learned.differences, len(learned.table.states)),
+        "mermaid": lambda machine: as_mermaid(machine, differences),
+        "dot": lambda machine: as_dot(machine, differences),
+        "svg": lambda machine: as_svg(machine, differences, table_states),
     }
     for name, make in makers.items():
         file: Path | None = getattr(args, name)
-        if file is not None and learned.machine is not None:
-            file.write_text(make(learned.machine), "utf-8")
+        if file is not None and machine is not None:
+            file.write_text(make(machine), "utf-8")
         elif file is not None:
             print(f"--{name}: {file} is not written, because the machine is not known", file=sys.stderr)
 
@@ -177,14 +179,14 @@ class _Session:
             jobs = max(1, min(jobs, bound // 2))
         self._known = reference(setting.alphabet)
         self._stored = None if args.cache is None else AnswerFile(args.cache, setting.about)
-        self._states, self._told = 1, 0.0
-        self._queries = Queries(
+        self._progress = LearningProgress()
+        self._queries: Queries = Queries(
             setting.relay,
             setting.alphabet,
             shared.clock,
             jobs=jobs,
             end=None if args.max_time is None else shared.clock.monotonic() + args.max_time,
-            tell=self._tell,
+            tell=lambda: self._progress.show(self._queries),
             waiting=jobs if bound else _WAITING,
             patient=setting.limited,
             silences=Silences(setting.facts.latency.slowest),
@@ -207,27 +209,27 @@ class _Session:
         except KeyboardInterrupt:
             machine, stopped, differences, interrupted = None, "the run was interrupted", [], True
         finally:
-            self._clear()
+            self._progress.clear()
         if not interrupted:
             self._keep(machine)
         return LearnedRelay(
             machine,
-            self._known,
             stopped,
             differences,
-            cases,
-            conduct.tried(queries.answers.observed()),
             queries.made,
             queries.steps,
             time.monotonic() - self._began,
-            interrupted,
+            table=self._known,
+            cases=cases,
+            tried=conduct.tried(queries.answers.observed()),
+            interrupted=interrupted,
         )
 
     def _confirmed(self) -> tuple[Machine, list[tuple[Difference, PlayedWord | None]]]:
         """Return the machine and its differences, each with its word as it was played again. Raises LearningStopped."""
         origin = str(self._setting.profile.target.address)
         while True:
-            machine = learn(self._queries, self._known, self._propose, stored=self._stored)
+            machine = learn(self._queries, self._known, self._progress.propose, stored=self._stored)
             found = replace(machine, origin=origin)
             differences = compare(found, self._known, self._setting.conduct)
             try:
@@ -278,21 +280,3 @@ class _Session:
             if any(each.requirement == requirement for each in again.relay.log.findings):
                 return again
         return played
-
-    def _propose(self, machine: Machine) -> None:
-        self._states = len(machine.states)
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if sys.stderr.isatty() and now - self._told > _PROGRESS:
-            self._told = now
-            print(
-                f"\r{self._states} states, {self._queries.made} queries, {now - self._began:.0f} s ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def _clear(self) -> None:
-        if self._told:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.learning.alphabet import BEAT, KEY_UPDATE, RECONNECT, RESUME, SPLIT_BEAT
-from cbspec_conformance.learning.conduct import Conduct, Standing
 from cbspec_conformance.machines.machine import CLOSED, Difference, Machine, Word
 
 
-def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Difference]:
+class KnownSoFar(Hashable, Protocol):
+    """What the rules know of a connection after some inputs."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can be judged."""
+
+
+_Known = TypeVar("_Known", bound=KnownSoFar)
+
+
+class Rules(Protocol[_Known]):
+    """The rules of the catalogue for words and their outputs, step by step; `start` is their beginning."""
+
+    @property
+    def start(self) -> _Known:
+        """What is known before the first input."""
+
+    def judge(self, standing: _Known, name: str, output: str) -> tuple[str, _Known]:
+        """Return the requirement that an output breaks, or "", and what is known after it."""
+
+    def open_point(self, standing: _Known, name: str) -> str:
+        """Return the open point of the catalogue that an unusual output to an input shows, or ""."""
+
+
+def compare(machine: Machine, known: Machine, conduct: Rules[_Known]) -> list[Difference]:
     """Return the differences of a learned machine from the specification's, the gravest first.
 
     The search follows both machines and the rules of the catalogue together. After a breach it goes no further. After a
     difference that breaks nothing, only the rules still apply, unless both machines refuse.
     """
     found = dict[tuple[str, ...], Difference]()
-    start: tuple[int, int | None, Standing] = (0, 0, Standing())
+    start: tuple[int, int | None, _Known] = (0, 0, conduct.start)
     seen, waiting = {start}, deque([(start, Word())])
     while waiting:
         (state, place, standing), word = waiting.popleft()
@@ -60,7 +85,7 @@ def compare(machine: Machine, known: Machine, conduct: Conduct) -> list[Differen
     return sorted(found.values(), key=lambda each: (order.index(each.level), len(each.word)))
 
 
-def judge_words(observed: Iterable[tuple[Word, Word]], conduct: Conduct) -> list[Difference]:
+def judge_words(observed: Iterable[tuple[Word, Word]], conduct: Rules[_Known]) -> list[Difference]:
     """Return the breaches in single words: the part that is known of a relay whose machine could not be learned."""
     found = dict[tuple[str, str, str], Difference]()
     for word, outputs in sorted(observed, key=lambda each: len(each[0])):
@@ -72,8 +97,8 @@ def judge_words(observed: Iterable[tuple[Word, Word]], conduct: Conduct) -> list
     return [each for key, each in found.items() if key[::2] not in {("CB-MSG-009", output) for output in beats}]
 
 
-def _breaches(word: Word, outputs: Word, conduct: Conduct) -> Iterator[Difference]:
-    standing = Standing()
+def _breaches(word: Word, outputs: Word, conduct: Rules[_Known]) -> Iterator[Difference]:
+    standing = conduct.start
     for number, (letter, output) in enumerate(zip(word, outputs, strict=True), 1):
         breach, standing = conduct.judge(standing, letter, output)
         if breach:

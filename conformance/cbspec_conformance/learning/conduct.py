@@ -85,6 +85,8 @@ class Conduct:
             tenancy=tenancy,
         )
 
+    start: Final = Standing()
+
     def judge(self, standing: Standing, name: str, output: str) -> tuple[str, Standing]:
         """Return the requirement that an output breaks, or "", and the standing after it."""
         letter = self._letters[name]

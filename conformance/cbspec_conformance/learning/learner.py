@@ -1,10 +1,10 @@
-"""Learns the machine of a relay: L# of AALpy, with words of the specification's table and random ones as the oracle."""
+"""Learns a machine: L# of AALpy, with words of the specification's table and random ones as the oracle."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from random import Random
 from typing import Any, Final
@@ -13,7 +13,7 @@ from aalpy.base import SUL, Oracle
 from aalpy.learning_algs import run_Lsharp
 
 from cbspec_conformance.learning.answers import AnswerFile
-from cbspec_conformance.learning.queries import Corrected, Queries
+from cbspec_conformance.learning.queries import Corrected, WordQueries
 from cbspec_conformance.machines.machine import Machine, Word, machine_of
 
 _WALKS: Final = 60  # random words from each state
@@ -29,21 +29,23 @@ _TOUR: Final = 20  # inputs of one word of a tour: each tunnel of a connection t
 _SEED: Final = 20  # the words are the same in each run, so that two runs can be compared
 
 Propose = Callable[[Machine], None]
+MoreWords = Callable[[Machine], Iterable[Word]]
 
 
 def learn(
-    queries: Queries,
+    queries: WordQueries,
     known: Machine,
     propose: Propose = lambda machine: None,
     *,
     walks: int = _WALKS,
     stored: AnswerFile | None = None,
+    more: MoreWords = lambda machine: (),
 ) -> Machine:
     """Return the machine of a relay; `known` is the specification's, which guides the search for differences.
 
-    `propose` is called with each hypothesis, and `walks` are the random words from each of its states. The answers
-    `stored` in a file are used if the relay still gives them to the words that identify the machine's states and edges.
-    Raises LearningStopped.
+    `propose` is called with each hypothesis; `walks` are the random words from each of its states, and `more` returns
+    further words on which it is tested. The answers `stored` in a file are used if the relay still gives them to the
+    words that identify the machine's states and edges. Raises LearningStopped.
     """
     while True:
         try:
@@ -51,20 +53,20 @@ def learn(
                 words = [word for each in (known, stored.machine) if each is not None for word in identifying(each)]
                 queries.recall(stored, list(dict.fromkeys(words)))
             rounds = stored.runs if stored is not None and stored.used else 0
-            machine = _learned(queries, _WordOracle(queries, known, propose, walks, rounds))
+            machine = _learned(queries, _WordOracle(queries, known, propose, walks, rounds, more))
             queries.confirm_silences(machine)
         except Corrected:
             continue
         return machine
 
 
-def _learned(queries: Queries, oracle: _WordOracle) -> Machine:
+def _learned(queries: WordQueries, oracle: _WordOracle) -> Machine:
     """Return the machine that no word of the oracle refutes. Raises LearningStopped or Corrected."""
-    letters = list(queries.alphabet.names)
+    letters = list(queries.names)
     queries.prefetch(list(identifying(oracle.known)))
     found = run_Lsharp(
         letters,
-        _Relay(queries),
+        _Subject(queries),
         oracle,
         "mealy",
         extension_rule="SepSeq",
@@ -75,10 +77,10 @@ def _learned(queries: Queries, oracle: _WordOracle) -> Machine:
     return _plain(found, letters)
 
 
-class _Relay(SUL):  # type: ignore[misc] # AALpy has no types
-    """The relay as AALpy sees it. Its algorithm asks whole words only."""
+class _Subject(SUL):  # type: ignore[misc] # AALpy has no types
+    """The relay, or the client, as AALpy sees it. Its algorithm asks whole words only."""
 
-    def __init__(self, queries: Queries) -> None:
+    def __init__(self, queries: WordQueries) -> None:
         super().__init__()
         self._queries = queries
 
@@ -101,21 +103,31 @@ class _WordOracle(Oracle):  # type: ignore[misc] # as above
     `rounds` counts the earlier runs whose answers are used: their random words tell nothing new.
     """
 
-    def __init__(self, queries: Queries, known: Machine, propose: Propose, walks: int, rounds: int) -> None:
-        super().__init__(list(queries.alphabet.names), None)
+    def __init__(
+        self,
+        queries: WordQueries,
+        known: Machine,
+        propose: Propose,
+        walks: int,
+        rounds: int,
+        more: MoreWords,
+    ) -> None:
+        super().__init__(list(queries.names), None)
         self.known = known
         self._queries = queries
         self._propose = propose
         self._walks = walks
         self._rounds = rounds
+        self._more = more
 
     def find_cex(self, hypothesis: Any) -> Word | None:  # noqa: ANN401 - AALpy's own class
-        machine = _plain(hypothesis, self._queries.alphabet.names)
+        machine = _plain(hypothesis, self._queries.names)
         self._propose(machine)
         more = _walks(machine, _MORE if self._rounds else 0, _SEED + self._rounds)
-        names = self._queries.alphabet.names
+        names = self._queries.names
         kinds = {name: re.split(r"\W", name)[0] for name in names if name not in _PAIRS_ONLY}
         for words in (
+            self._more(machine),
             identifying(self.known),
             identifying(machine),
             _tours(machine, dict(zip(names, names, strict=True)), 2),
@@ -198,14 +210,16 @@ def _distinguishing(machine: Machine) -> list[Word]:
 
 def _between(machine: Machine, one: int, other: int) -> Word:
     """Return a shortest word that tells two states apart."""
-    waiting = deque[tuple[int, int, Word]]([(one, other, ())])
+    waiting, seen = deque[tuple[int, int, Word]]([(one, other, ())]), set[tuple[int, int]]()
     while True:
         left, right, word = waiting.popleft()
         for letter in machine.inputs:
             (output, then), (another, elsewhere) = machine.edges[left, letter], machine.edges[right, letter]
             if output != another:
                 return (*word, letter)
-            waiting.append((then, elsewhere, (*word, letter)))
+            if (then, elsewhere) not in seen:
+                seen.add((then, elsewhere))
+                waiting.append((then, elsewhere, (*word, letter)))
 
 
 def _onward(machine: Machine, state: int, end: Word) -> Iterator[str]:

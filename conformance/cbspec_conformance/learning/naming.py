@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,13 +17,17 @@ def with_names(machine: Machine, known: Machine) -> Machine:
 
     A state that is unlike all of them is named by the inputs on which it differs.
     """
-    names = [_name(machine, known, state) for state in machine.states]
-    times, number = Counter(names), Counter[str]()
+    return named(machine, [_name(machine, known, state) for state in machine.states])
+
+
+def named(machine: Machine, names: Sequence[str]) -> Machine:
+    """Return a machine with names for its states; equal ones are numbered."""
+    times, number, different = Counter(names), Counter[str](), list(names)
     for place, name in enumerate(names):
         if times[name] > 1:
             number[name] += 1
-            names[place] = f"{name} ({number[name]})"
-    return replace(machine, names=tuple(names))
+            different[place] = f"{name} ({number[name]})"
+    return replace(machine, names=tuple(different))
 
 
 def _name(machine: Machine, known: Machine, state: int) -> str:

@@ -1,4 +1,4 @@
-"""Output queries to a relay: many words at once, each on connections of its own, cached and checked for determinism."""
+"""Output queries: many words at once, each on connections of its own, cached and checked for determinism."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.judging.verdicts import TIME_UP
@@ -34,10 +34,10 @@ class LearningStopped(Exception):
 class NotDeterministic(LearningStopped):
     """The same word drew different answers; `word` is it, and `answers` counts the outputs of its last input."""
 
-    def __init__(self, word: Word, before: Word, answers: Counter[str]) -> None:
+    def __init__(self, word: Word, before: Word, answers: Counter[str], subject: str) -> None:
         counted = ", ".join(f"{output} ({count} of {answers.total()})" for output, count in answers.most_common())
         steps = "; ".join(f"{letter}: {output}" for letter, output in zip(word, before, strict=False))
-        super().__init__(f"the relay is not deterministic: after [{steps}] {word[-1]} draws {counted}")
+        super().__init__(f"the {subject} is not deterministic: after [{steps}] {word[-1]} draws {counted}")
         self.word = word
         self.answers = answers
 
@@ -46,62 +46,55 @@ class Corrected(Exception):
     """A cached output was wrong: the relay gave it once and never again. Learning begins again with the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlayedWord:
-    """A word with its outputs, and the exchange of each input (None: it sent no message). `relay` has the records."""
+class WordQueries:
+    """Asks for the outputs of words, and keeps them; a subclass knows the inputs (`names`) and runs words (`_run_all`).
 
-    word: Word
-    outputs: Word
-    exchanges: tuple[Exchange | None, ...]
-    relay: RelayUnderTest
-
-
-class Queries:
-    """Asks a relay for the outputs of words.
-
-    Arguments: `make` returns the relay for one word; `jobs` is the number of words at once, and `waiting` that of words
-    whose answers are missing; `end` is the time of the clock at which `LearningStopped` is raised (None: never). `tell`
-    is called after each batch. A `patient` session waits for the relay to close its side of a closed connection.
-    `silences` says how long missing answers are awaited. `breaches` has, for each requirement that an answer broke
-    by its form, the shortest word in which one did.
+    Arguments: `jobs` is the number of words at once, and `waiting` that of words whose answers are missing; `end` is
+    the time of the clock at which `LearningStopped` is raised (None: never). `tell` is called after each batch.
+    `silences` says how long missing answers are awaited.
     """
+
+    subject = "relay"
 
     def __init__(
         self,
-        make: Callable[[], RelayUnderTest],
-        alphabet: Alphabet,
         clock: Timekeeper,
         *,
         jobs: int = 1,
         end: float | None = None,
         tell: Callable[[], None] = lambda: None,
         waiting: int = 1,
-        patient: bool = False,
         silences: Silences | None = None,
     ) -> None:
-        self.alphabet = alphabet
         self.jobs = jobs
         self.made = 0
         self.steps = 0
-        self.breaches: dict[str, PlayedWord] = {}
         self.blips: list[Word] = []
-        self._make, self._clock, self._end, self._tell, self._patient = make, clock, end, tell, patient
-        self._waiting = waiting
+        self._clock, self._end, self._tell, self._waiting = clock, end, tell, waiting
         self._silences = silences or Silences()
         self._recalled: AnswerFile | None = None
         self.answers = AnswerTree()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        raise NotImplementedError
+
     def ask(self, word: Sequence[str]) -> Word:
         """Return the outputs of a word. Raises LearningStopped or Corrected."""
-        known = self.answers.known(word)
+        known = self.known(word)
         while len(known) < len(word):  # an odd answer is dropped with the outputs after it
             self.prefetch([word])
-            known = self.answers.known(word)
+            known = self.known(word)
         return known
+
+    def known(self, word: Sequence[str]) -> Word:
+        """Return the outputs of the longest known beginning of a word."""
+        return self.answers.known(word)
 
     def prefetch(self, words: Sequence[Sequence[str]]) -> None:
         """Ask for words that are not yet known, several at once. Raises LearningStopped or Corrected."""
-        left = [tuple(word) for word in words if len(self.answers.known(word)) < len(word)]
+        left = [tuple(word) for word in words if len(self.known(word)) < len(word)]
         while left:
             batch, left = left[: self.jobs], left[self.jobs :]
             for word, outputs in self._together(batch):
@@ -118,22 +111,6 @@ class Queries:
             for word, outputs in stored.answers.observed():
                 self.answers.add(word, outputs)
 
-    def confirm(self, word: Word, outputs: Word) -> PlayedWord:
-        """Play a known word again, alone and with full waits.
-
-        Raises NotDeterministic or Corrected unless it draws the same outputs.
-        """
-        played = self.play(word)
-        self._learn(word, played.outputs[: len(outputs)], patiently=True)
-        return played
-
-    def is_certain(self, word: Word, outputs: Word) -> bool:
-        """Whether a known word has no missing answer, or draws the same outputs again with full waits."""
-        try:
-            return NO_ANSWER not in outputs or self._run(word, patiently=True) == outputs
-        except LearningStopped:
-            return False
-
     def confirm_silences(self, machine: Machine) -> None:
         """Await each missing answer of a machine fully. Raises LearningStopped or Corrected."""
         silent = [(state, letter) for (state, letter), (output, _) in machine.edges.items() if output == NO_ANSWER]
@@ -142,52 +119,17 @@ class Queries:
             for word, outputs in self._together(words[start : start + self.jobs], patiently=True):
                 self._learn(word, outputs, patiently=True)
 
+    # ------------------------------------------------------------------ mechanics
+
+    def _run_all(self, words: Sequence[Word], *, patiently: bool = False) -> Sequence[Word]:
+        """Return the outputs of words that are run at once; `patiently`: await each missing answer fully."""
+        raise NotImplementedError
+
     def _together(self, words: Sequence[Word], *, patiently: bool = False) -> list[tuple[Word, Word]]:
         """Ask words at once; return each with its outputs. Raises LearningStopped."""
         if self._end is not None and self._clock.monotonic() > self._end:
             raise LearningStopped(TIME_UP)
-        outputs = at_once([partial(self._run, word, patiently=patiently) for word in words])
-        return list(zip(words, outputs, strict=True))
-
-    def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
-        """Play a word on new connections; `patiently`: await each missing answer fully. Raises LearningStopped."""
-        for attempt in range(_ATTEMPTS):
-            relay = self._make()
-            relay.room.patient = self._patient
-            try:
-                played = self._played(relay, word, None if patiently else self._silences)
-            except AnsweredLate:
-                self._silences.answered_late()
-                reason, patiently = "its answers come late", True
-                continue
-            except (Unreachable, HandshakeFailure) as error:
-                reason = f"no new connection after {self.made} queries: {error}"
-            except RateLimited:
-                reason = "the relay answers rate_limit_exceeded; declare tenants.rate, or lower --jobs"
-            except (Inconclusive, NotExercised) as error:
-                reason = str(error)
-            else:
-                for each in relay.log.findings:
-                    known = self.breaches.setdefault(each.requirement, played)
-                    self.breaches[each.requirement] = min(known, played, key=lambda each: len(each.word))
-                return played
-            finally:
-                relay.close()
-            self._clock.sleep(_PAUSE * (attempt + 1))
-        raise LearningStopped(reason)
-
-    # ------------------------------------------------------------------ mechanics
-
-    def _run(self, word: Word, *, patiently: bool = False) -> Word:
-        return self.play(word, patiently=patiently).outputs
-
-    def _played(self, relay: RelayUnderTest, word: Word, silences: Silences | None) -> PlayedWord:
-        self.made += 1
-        self.steps += len(word)
-        player = WordPlayer(relay, self.alphabet, silences)
-        outputs = tuple(player.send(self.alphabet.letters[letter]) for letter in word)
-        player.settle()
-        return PlayedWord(word, outputs, tuple(player.exchanges), relay)
+        return list(zip(words, self._run_all(words, patiently=patiently), strict=True))
 
     def _learn(self, word: Word, outputs: Word, *, patiently: bool = False) -> None:
         node = self.answers.root
@@ -220,7 +162,104 @@ class Queries:
             raise Corrected
         self.blips.append(word)
         if sum(count for _, count in others) > 1 or len(self.blips) > _BLIPS:
-            raise NotDeterministic(word, before, answers)
+            raise NotDeterministic(word, before, answers, self.subject)
         if usual != node.output:
             node.output, node.then = usual, {}
             raise Corrected
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedWord:
+    """A word with its outputs, and the exchange of each input (None: it sent no message). `relay` has the records."""
+
+    word: Word
+    outputs: Word
+    exchanges: tuple[Exchange | None, ...]
+    relay: RelayUnderTest
+
+
+class Queries(WordQueries):
+    """Asks a relay for the outputs of words.
+
+    Arguments: `make` returns the relay for one word. A `patient` session waits for the relay to close its side of a
+    closed connection. The others are those of `WordQueries`. `breaches` has, for each requirement that an answer broke
+    by its form, the shortest word in which one did.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], RelayUnderTest],
+        alphabet: Alphabet,
+        clock: Timekeeper,
+        *,
+        patient: bool = False,
+        **options: Any,  # noqa: ANN401 - of the base class
+    ) -> None:
+        super().__init__(clock, **options)
+        self.alphabet = alphabet
+        self.breaches: dict[str, PlayedWord] = {}
+        self._make, self._patient = make, patient
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return self.alphabet.names
+
+    def confirm(self, word: Word, outputs: Word) -> PlayedWord:
+        """Play a known word again, alone and with full waits.
+
+        Raises NotDeterministic or Corrected unless it draws the same outputs.
+        """
+        played = self.play(word)
+        self._learn(word, played.outputs[: len(outputs)], patiently=True)
+        return played
+
+    def is_certain(self, word: Word, outputs: Word) -> bool:
+        """Whether a known word has no missing answer, or draws the same outputs again with full waits."""
+        try:
+            return NO_ANSWER not in outputs or self._run(word, patiently=True) == outputs
+        except LearningStopped:
+            return False
+
+    def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
+        """Play a word on new connections; `patiently`: await each missing answer fully. Raises LearningStopped."""
+        for attempt in range(_ATTEMPTS):
+            relay = self._make()
+            relay.room.patient = self._patient
+            try:
+                played = self._played(relay, word, None if patiently else self._silences)
+            except AnsweredLate:
+                self._silences.answered_late()
+                reason, patiently = "its answers come late", True
+                continue
+            except (Unreachable, HandshakeFailure) as error:
+                reason = f"no new connection after {self.made} queries: {error}"
+            except RateLimited:
+                reason = "the relay answers rate_limit_exceeded; declare tenants.rate, or lower --jobs"
+            except (Inconclusive, NotExercised) as error:
+                reason = str(error)
+            else:
+                for each in relay.log.findings:
+                    known = self.breaches.setdefault(each.requirement, played)
+                    self.breaches[each.requirement] = min(known, played, key=lambda each: len(each.word))
+                return played
+            finally:
+                relay.close()
+            self._clock.sleep(_PAUSE * (attempt + 1))
+        raise LearningStopped(reason)
+
+    # ------------------------------------------------------------------ mechanics
+
+    def _run_all(self, words: Sequence[Word], *, patiently: bool = False) -> Sequence[Word]:
+        return at_once([partial(self._run, word, patiently=patiently) for word in words])
+
+    def _run(self, word: Word, *, patiently: bool = False) -> Word:
+        return self.play(word, patiently=patiently).outputs
+
+    def _played(self, relay: RelayUnderTest, word: Word, silences: Silences | None) -> PlayedWord:
+        self.made += 1
+        self.steps += len(word)
+        player = WordPlayer(relay, self.alphabet, silences)
+        outputs = tuple(player.send(self.alphabet.letters[letter]) for letter in word)
+        player.settle()
+        return PlayedWord(word, outputs, tuple(player.exchanges), relay)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,12 +13,13 @@ from cbspec.profile.writing import dump_public
 from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Finding, Outcome, judge_run
 from cbspec_conformance.learning.setting import LearningSetting
+from cbspec_conformance.learning.telling import LearnedMachine, change_lines, head_lines, listed, wrapped
 from cbspec_conformance.learning.words import WordCase
-from cbspec_conformance.machines.machine import CLOSED, Difference, Machine, MachineData, distinctions
+from cbspec_conformance.machines.machine import CLOSED, Machine, MachineData
 from cbspec_conformance.record.conclusions import CaseEnded, Ending
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.events import CaseReported, MachineLearned
-from cbspec_conformance.reporting.report import WIDTH, RunResult, Write, counts, write_report
+from cbspec_conformance.reporting.report import RunResult, Write, counts, write_report
 from cbspec_conformance.reporting.stream import case_lines, line_of, made
 from cbspec_conformance.reporting.subject import JudgedSubject, judged_relay
 from cbspec_conformance.runner.options import Options, relay_options
@@ -40,26 +40,17 @@ They are about the order of messages, whatever else these contain: the learner h
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedRelay:
-    """What learning has found.
+class LearnedRelay(LearnedMachine):
+    """What learning a relay has found.
 
-    `machine` is None if learning stopped, with the reason in `stopped`. `differences` are those from the specification,
-    `cases` the words that show those with a requirement, and breaches in the form of an answer. `tried` are the
-    requirements that another answer would have broken. `table` is the specification's machine, `earlier` that of
-    --against.
+    `table` is the specification's machine, `cases` are the words that show the differences with a requirement, and
+    breaches in the form of an answer. `tried` are the requirements that another answer would have broken.
     """
 
-    machine: Machine | None
-    table: Machine
-    stopped: str
-    differences: Sequence[Difference]
-    cases: Sequence[WordCase]
-    tried: Iterable[str]
-    queries: int
-    inputs: int
-    seconds: float
-    interrupted: bool = False
-    earlier: Machine | None = None
+    table: Machine = field(kw_only=True)
+    cases: Sequence[WordCase] = field(kw_only=True)
+    tried: Iterable[str] = field(kw_only=True)
+    interrupted: bool = field(default=False, kw_only=True)
 
 
 @dataclass(slots=True)
@@ -175,40 +166,11 @@ def _event(learned: LearnedRelay, left_out: dict[str, str]) -> MachineLearned:
 
 
 def _head(learned: LearnedRelay, setting: LearningSetting) -> Iterator[str]:
-    machine, relay = learned.machine, setting.profile.target.address
-    work = f"{learned.queries} queries with {learned.inputs} inputs in {learned.seconds:.1f} s"
-    if machine is None:
-        yield from _wrapped(f"The machine of {relay} was not learned: {learned.stopped} ({work}).", "")
-    else:
-        yield f"The machine of {relay} ({setting.facts.transport}): {len(machine.states)} states; {work}."
-        for name, word in zip(machine.names, machine.access, strict=True):
-            yield from _wrapped(f"{name}{f' (after {_listed(word)})' if word else ''}")
-    for name, reason in setting.alphabet.left_out.items():
-        yield from _wrapped(f"left out: {name}: {reason}")
-    if machine is not None and not learned.differences:
+    relay, left_out = str(setting.profile.target.address), setting.alphabet.left_out
+    yield from head_lines(learned, relay, setting.facts.transport, left_out)
+    if learned.machine is not None and not learned.differences:
         yield "No difference from the specification."
     for each in learned.differences:
         if not each.requirement:
-            yield from _wrapped(f"another choice: {_listed(each.word)}: {each.outputs[-1]}; usual: {each.expected}")
-    if machine is not None and learned.earlier is not None:
-        yield from _changes(machine, learned.earlier)
-
-
-def _changes(now: Machine, earlier: Machine) -> Iterator[str]:
-    found, missing = distinctions(now, earlier, CLOSED), {*now.inputs} ^ {*earlier.inputs}
-    yield ""
-    if missing:
-        yield from _wrapped(f"Not compared, because only one machine has them: {_listed(sorted(missing))}.", "")
-    relation = "It differs from" if found else "It behaves like"
-    yield from _wrapped(f"{relation} the machine of {earlier.origin} in the file.", "")
-    for each in found:
-        also = f"; also: {'; '.join(each.also)}" if each.also else ""
-        yield from _wrapped(f"{_listed(each.word)}: now {each.outputs[-1]}, then {each.others[-1]}{also}")
-
-
-def _listed(word: Sequence[str]) -> str:
-    return "; ".join(word)
-
-
-def _wrapped(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
+            yield from wrapped(f"another choice: {listed(each.word)}: {each.outputs[-1]}; usual: {each.expected}")
+    yield from change_lines(learned, CLOSED)

@@ -14,7 +14,7 @@ from html import escape
 from typing import Final
 
 from cbspec_conformance.machines.folding import FoldedEdge, fold
-from cbspec_conformance.machines.machine import Difference, Machine
+from cbspec_conformance.machines.machine import CLOSED, CONNECTED, Difference, Machine
 
 _LINE: Final = 16  # pixels
 _LETTER: Final = 6.5  # pixels, a little more than the average of the font
@@ -84,7 +84,7 @@ def as_svg(
     edges, remarks = fold(machine, differences)
     ends = [state for state in machine.states if state and not any(each.source == state for each in edges)]
     inside = [
-        replace(each, target=each.source, output=f"{each.output}, then closed") if each.target in ends else each
+        replace(each, target=each.source, output=_ending(machine, each)) if each.target in ends else each
         for each in edges
         if each.source not in ends
     ]
@@ -99,6 +99,12 @@ def as_svg(
         about = about if differences else "the machine of the specification's table"
         remarks.insert(0, f"{len(machine.states)} states; {about}.")
     return _Picture(machine, boxes, columns, arrows, remarks, inline=inline).text()
+
+
+def _ending(machine: Machine, edge: FoldedEdge) -> str:
+    """Return the output of an edge to a state that has ended: if the connection answers nothing, it says so."""
+    closed = all(machine.edges[edge.target, each][0] in (CLOSED, CONNECTED) for each in machine.inputs)
+    return f"{edge.output}, then closed" if closed else edge.output
 
 
 def _columns(machine: Machine, ends: Collection[int]) -> list[list[int]]:

@@ -38,10 +38,12 @@ def fold(machine: Machine, differences: Iterable[Difference]) -> tuple[list[Fold
         and not any(mark for (_, each), mark in marks.items() if each == letter)
     ]
     constant = _constant(machine, {letter for (_, letter), mark in marks.items() if mark})
+    ends = [state for state in machine.states if len({machine.edges[state, each] for each in machine.inputs}) == 1]
     groups: dict[tuple[int, int, str, Level | None], list[str]] = {}
     for (state, letter), (output, then) in machine.edges.items():
-        if letter in alike or letter in constant or (output in (CLOSED, NONE_DUE) and then == state):
-            continue  # a connection that has ended stays so
+        ended = output in (CLOSED, NONE_DUE) or (state in ends and (state, letter) not in marks)
+        if letter in alike or letter in constant or (ended and then == state) or (state, letter) in machine.hidden:
+            continue  # a connection, or a client, that has ended stays so
         groups.setdefault((state, then, output, marks.get((state, letter))), []).append(letter)
     edges = [FoldedEdge(s, t, tuple(inputs), output, mark) for (s, t, output, mark), inputs in groups.items()]
     remarks = [f"From every state, {' and '.join(alike)} lead to a new connection."] if alike else []

@@ -33,7 +33,8 @@ class Machine:
     """A deterministic machine whose states are numbers, 0 the first.
 
     `edges` has the output and the next state for each state and input. `access` are the shortest words that lead to the
-    states, and `names` describe the states. `origin` names the relay. Two machines are equal if they behave alike.
+    states, and `names` describe the states. `origin` names the relay or client. A picture leaves out the edges in
+    `hidden`. Two machines are equal if they behave alike.
     """
 
     inputs: tuple[str, ...]
@@ -41,6 +42,7 @@ class Machine:
     access: tuple[Word, ...]
     names: tuple[str, ...] = field(default=(), compare=False)
     origin: str = field(default="", compare=False)
+    hidden: frozenset[tuple[int, str]] = field(default=frozenset(), compare=False)
 
     @property
     def states(self) -> range:

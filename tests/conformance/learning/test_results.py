@@ -34,7 +34,9 @@ def test_learning_that_ends_early_passes_nothing(
     results = LearningResults(learning_options(parser.parse_args([])), setting, None, time.time())
     results.begin()
     lines: list[str] = []
-    learned = LearnedRelay(None, reference(setting.alphabet), stopped, [], [], tried, 3, 9, 1.0, interrupted)
+    learned = LearnedRelay(
+        None, stopped, [], 3, 9, 1.0, table=reference(setting.alphabet), cases=[], tried=tried, interrupted=interrupted
+    )
     assert results.end(learned, lambda text, **markup: lines.append(text)) is code
     assert words in " ".join(" ".join(lines).split())
     assert lines[-1].startswith("0 passed, ")
