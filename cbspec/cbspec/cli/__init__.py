@@ -41,6 +41,10 @@ COMMANDS: Final = {
         "cbspec_conformance.learning.command",
         "learn the state machine of a relay, compare it with the specification, and draw it",
     ),
+    "learn-client": (
+        "cbspec_conformance.client.learning.command",
+        "learn the state machine of a client: its next message after each answer of the relay",
+    ),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
     "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
@@ -60,11 +64,12 @@ EXTRAS: Final = {
     "judge": ("verify", _VERIFY),
     "replay": ("verify", _VERIFY),
     "learn": ("learn", ("aalpy", *_VERIFY)),
+    "learn-client": ("learn", ("aalpy", *_VERIFY)),
     "load": ("load", ("locust", *_VERIFY)),
 }
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
 
-CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "learn", "load", "replay")
+CONNECTING: Final = ("simulate", "connect", "verify", "verify-client", "tap", "learn", "learn-client", "load", "replay")
 """The sub-commands that make or accept TLS connections."""
 
 _WIDEST: Final = 100  # columns of a help text

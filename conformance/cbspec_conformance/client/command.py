@@ -44,13 +44,18 @@ def _groups() -> dict[str, list[Option]]:
     }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `cbspec verify-client`."""
+def placeholders_text() -> str:
+    """Return the help text about the placeholders of a client's command."""
     listed = "\n".join(f"  {{{name}}}".ljust(16) + about for name, about in PLACEHOLDERS.items())
-    parser.epilog = (
+    return (
         f"the command may contain\n{listed}\n\nThe same values are in the environment: CBSPEC_HOST, CBSPEC_PORT, "
         "CBSPEC_CA,\nCBSPEC_TOKEN, CBSPEC_TENANT, CBSPEC_TRANSPORT, CBSPEC_SITUATION."
     )
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cbspec verify-client`."""
+    parser.epilog = placeholders_text()
     for title, rows in _groups().items():
         group = parser.add_argument_group(title)
         add_options(group, rows)

@@ -17,7 +17,8 @@ from cbspec_conformance.client.session import Session, Slots
 from cbspec_conformance.client.situations import CLEAN, DOWN, PACED, Situation
 from cbspec_conformance.judging.verdicts import BROKEN, Finding, Outcome
 
-_RUNNING = 32
+RUNNING = 32
+"""Clients that run at once; few of them are busy."""
 _BAD = (*BROKEN, Outcome.INCONCLUSIVE)
 _PORTS = 10  # local ports from {local_port} on that a client may use for several tunnels
 _CONTROLS = (CLEAN, DOWN, PACED)
@@ -58,7 +59,7 @@ class ClientRun:
     async def run(self) -> None:
         """Run the clean session, then all situations: one at a time if the client always listens on the same port."""
         cores = os.cpu_count() or 1
-        jobs = 1 if self.profile.one_at_a_time else self.jobs or _RUNNING
+        jobs = 1 if self.profile.one_at_a_time else self.jobs or RUNNING
         slots = Slots(jobs, min(jobs, 2 * cores))
         try:
             self.own_port = await self._control(slots)
@@ -84,8 +85,7 @@ class ClientRun:
             self._tell(self._judged(session))
             return False
         self._clean = session
-        given = range(session.local_port, session.local_port + _PORTS)
-        return any(port not in given for port in self.habits.listens)
+        return has_own_port(session, self.habits)
 
     async def _learn_more(self, slots: Slots) -> None:
         """Complete the habits by a session with late answers, and one without a relay."""
@@ -161,3 +161,9 @@ class ClientRun:
     def _tell(self, result: Result) -> None:
         self.results[result.situation.name] = result
         self.done(result)
+
+
+def has_own_port(session: Session, habits: Habits) -> bool:
+    """Whether a client listens on a port that no other instance can use, in its clean session."""
+    given = range(session.local_port, session.local_port + _PORTS)
+    return any(port not in given for port in habits.listens)

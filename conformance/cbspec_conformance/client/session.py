@@ -17,7 +17,7 @@ from cbspec_conformance.client.client_profile import ClientProfile, filled, valu
 from cbspec_conformance.client.habits import Habits
 from cbspec_conformance.client.observed import Observation
 from cbspec_conformance.client.process import ClientProcess
-from cbspec_conformance.client.situation_relay import SituationRelay
+from cbspec_conformance.client.situation_relay import Script, SituationRelay
 from cbspec_conformance.client.situations import Kind, Situation
 from cbspec_conformance.client.watch import Limits, Watch, limits
 from cbspec_conformance.runner.options import free_endpoint
@@ -34,10 +34,10 @@ class Slots:
         self._busy = asyncio.Semaphore(busy)
 
     @asynccontextmanager
-    async def taken(self) -> AsyncIterator[_Busy]:
+    async def taken(self) -> AsyncIterator[ProcessorShare]:
         """Wait for a free slot; the client counts as busy until the yielded object is told that it waits."""
         async with self._running:
-            busy = _Busy(self._busy)
+            busy = ProcessorShare(self._busy)
             await self._busy.acquire()
             try:
                 yield busy
@@ -46,7 +46,7 @@ class Slots:
 
 
 @dataclass(slots=True)
-class _Busy:
+class ProcessorShare:
     """Releases a client's share of the processor once."""
 
     semaphore: asyncio.Semaphore
@@ -81,6 +81,10 @@ class Session:
     def _limits(self) -> Limits:
         return limits(self.profile, self.habits, quick=self.quick)
 
+    def _script(self) -> Script | None:
+        """Return what decides on the relay's answers instead of the situation's faults."""
+        return None
+
     async def run(self, slots: Slots) -> Observation:
         """Run the situation. Raises CannotStart."""
         async with slots.taken() as busy:
@@ -92,6 +96,7 @@ class Session:
                 secret=self.profile.secret,
                 now=self._now,
                 changed=self._changed.set,
+                script=self._script(),
             )
             async with relay:
                 self.token = relay.token(self.profile.tenant, self.profile.subject)
@@ -99,7 +104,7 @@ class Session:
                     await self._with_client(relay, Path(folder), busy)
         return self.seen
 
-    async def _with_client(self, relay: SituationRelay, folder: Path, busy: _Busy) -> None:
+    async def _with_client(self, relay: SituationRelay, folder: Path, busy: ProcessorShare) -> None:
         values = self._values(relay, folder)
         client = ClientProcess(self._now, self._changed.set, (self.token, self.profile.secret or ""))
         self.seen.output = client.output
@@ -118,7 +123,7 @@ class Session:
             self.seen.exit = client.exit
             self.seen.leaks = client.leaks
 
-    async def _watch(self, relay: SituationRelay, client: ClientProcess, busy: _Busy) -> None:
+    async def _watch(self, relay: SituationRelay, client: ClientProcess, busy: ProcessorShare) -> None:
         watch = Watch(self.situation, self.profile, self.habits, self._limits)
         while True:
             self.seen.exit = client.exit
@@ -131,13 +136,17 @@ class Session:
                 return
             if self.seen.struck is not None or now > 2 * self.habits.ready + 2.0:
                 busy.waits()
-            self._changed.clear()
-            wait = min(_TICK, due - now)
-            began = time.monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._changed.wait()
-            self.seen.lag = max(self.seen.lag, time.monotonic() - began - wait)
+            await self._next_event(due - now)
+
+    async def _next_event(self, most: float) -> None:
+        """Wait for an event, `most` seconds or until the next look at the clock."""
+        self._changed.clear()
+        wait = min(_TICK, most)
+        began = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._changed.wait()
+        self.seen.lag = max(self.seen.lag, time.monotonic() - began - wait)
 
     def _values(self, relay: SituationRelay, folder: Path) -> Mapping[str, str]:
         self.local_port = free_endpoint().port

@@ -7,7 +7,7 @@ instrument, as the probe is for relays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,11 +16,15 @@ from cbspec.tokens.jwt import mint
 from cbspec_conformance.client.observed import ClientConnection, Handshake, Observation, SeenStrike
 from cbspec_conformance.client.situations import Situation
 from cbspec_simulator.app.assembly import Simulator
+from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.relay import events
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.testing.setup import Setup
 from cbspec_simulator.variations.registry import arranged, varied
+
+Script = Callable[[int, str, bytes], Sequence[Mapping[str, Any]]]
+"""Returns the faults for a message of the client: arguments are the connection's number, the type and the text."""
 
 _DAY: Final = 24 * 3600
 _GRACE: Final = 0.0
@@ -32,7 +36,8 @@ class SituationRelay:
     """A relay on a free port for the duration of an `async with`; events go to `observation`.
 
     Arguments: `transport` restricts the relay to one transport; `secret` is that of the tokens (None: the development
-    secret); `now` returns the seconds since the situation began; `changed` is called after each event.
+    secret); `now` returns the seconds since the situation began; `changed` is called after each event. `script` decides
+    on the faults, message by message.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class SituationRelay:
         secret: str | None,
         now: Callable[[], float],
         changed: Callable[[], None],
+        script: Script | None = None,
     ) -> None:
         config: dict[str, Any] = {"tokens": {"secret": secret}} if secret else {}
         faults = [{**fault, "name": f"fault-{number}"} for number, fault in enumerate(situation.faults, 1)]
@@ -53,6 +59,7 @@ class SituationRelay:
         self._observation = observation
         self._now = now
         self._changed = changed
+        self._script = script
         self._about: dict[int, ClientConnection] = {}
         self._recording = True
 
@@ -66,6 +73,7 @@ class SituationRelay:
             events.BytesSent: self._sent,
             events.ConnectionEnding: self._ended,
             events.Decided: self._decided,
+            events.MessageReceived: self._asked,
         }
         for kind, handler in handlers.items():
             self._simulator.relay.tell.add(partial(self._record, handler), kind)
@@ -148,6 +156,13 @@ class SituationRelay:
         if connection.ended is None:
             connection.ended, connection.by, connection.how = self._now(), str(event.by), str(event.how)
         self._changed()
+
+    def _asked(self, event: events.MessageReceived) -> None:
+        if self._script is None:
+            return
+        wanted = self._script(event.connection.number, event.type, event.text)
+        self._simulator.relay.faults.reset()
+        self._simulator.relay.faults.add_all([Fault.read(each) for each in wanted], 0.0)  # the message came before now
 
     def _decided(self, event: events.Decided) -> None:
         decision = event.decision
