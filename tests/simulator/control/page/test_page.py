@@ -340,7 +340,7 @@ def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator,
     for number in range(7):
         talk(relay, tunnel(f"of-{number + 1}"))
     browser.until_text("#kept", "of other connections")
-    assert browser.js("[...document.querySelectorAll('#lanes strong')].map((each) => each.textContent)")[-1] == "#7"
+    browser.until("[...document.querySelectorAll('#lanes strong')].at(-1).textContent === '#7'")
     browser.until("document.querySelector('[aria-label=\"Show connection 2\"]')")
     browser.click('[aria-label="Show connection 2"]')
     browser.until("document.querySelectorAll('#lanes strong').length === 1")
