@@ -283,7 +283,6 @@ AXE = """axe.run(document, {resultTypes: ['violations'], rules: {'target-size': 
         ("clean", "dark", 1280),
         ("broken", "light", 1280),
         ("compared", "dark", 420),
-        ("learned", "dark", 1280),
     ],
 )
 @pytest.mark.timeout(300)
@@ -303,6 +302,15 @@ def test_axe_finds_nothing(name: str, scheme: str, width: int, show: Show, pages
     browser.js("scrollTo(0, 0)")  # nothing is below the sticky links there
     browser.driver.execute_script(axe)
     assert browser.driver.execute_async_script(AXE) == []
+
+
+def test_axe_finds_nothing_in_a_machine(show: Show, pages: dict[str, bytes], axe: str) -> None:
+    browser = show(pages["learned"], "#machine")
+    browser.scheme("dark")
+    browser.click("#machine .difference .case summary")
+    browser.until("document.querySelector('#machine .difference .seq')")
+    browser.driver.execute_script(axe)
+    assert browser.driver.execute_async_script(AXE.replace("document", "'#machine'", 1)) == []
 
 
 def test_the_first_paint_of_ten_thousand_exchanges_is_fast(show: Show, tmp_path: Path) -> None:
