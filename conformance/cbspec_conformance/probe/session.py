@@ -416,7 +416,7 @@ class ProbeSession:
 
     def _is_answered(self, request: Message) -> bool:
         """Whether the inbox holds an answer to `request`: anything but a success answer to another request."""
-        return any(message.type not in _SUCCESSES or matches(request, message) for message in self.channel.inbox)
+        return any(not is_success(message) or matches(request, message) for message in self.channel.inbox)
 
     def _tell_apart(self, request: Message, *, fence: bool) -> None:
         """Await the answer to `request`, and leave its answers in the inbox; `fence`: send a fence after any answer.

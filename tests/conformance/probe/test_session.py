@@ -193,6 +193,12 @@ def test_an_error_that_comes_unasked_answers_no_request(
     assert breaches(made) == []
 
 
+def test_a_response_that_refuses_is_an_answer_without_the_tunnel_id(probe: MakeProbe) -> None:
+    refusal = {"type": "tunnel_response", "status": "error", "tunnel_id": ""}
+    made = probe(lambda request: [(0.001, line(refusal) if request["type"] == "tunnel_info" else answer(request))])
+    assert made.session.ask(TUNNEL, fence=False).waited < PATIENCE
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("drops", [True, False])
 def test_a_refused_fence_is_no_second_answer(times: int, drops: bool, probe: MakeProbe) -> None:
