@@ -59,7 +59,8 @@ def compare(machine: Machine, known: Machine, conduct: Rules[_Known]) -> list[Di
             if (breach or output != expected) and not standing.over and not twin:
                 requirement = breach or ("" if output == CLOSED else conduct.open_point(standing, letter))
                 key = (requirement, output, "" if breach or output == CLOSED else expected)
-                _add(found, key, _difference(machine, longer, expected, requirement, breaks=bool(breach)))
+                usual = "" if place is None else expected
+                _add(found, key, _difference(machine, longer, usual, requirement, breaks=bool(breach)))
             if breach:
                 continue
             if output != expected and not (_refuses(output) and _refuses(expected)):

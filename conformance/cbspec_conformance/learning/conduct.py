@@ -78,6 +78,7 @@ class Conduct:
         tenants = alphabet.tenants.values()
         self._letters: Mapping[str, Letter] = alphabet.letters
         self._first = alphabet.tenants["A"].id
+        self._listed = {each.id for each in tenants if each.allowed_addresses}
         self._most = max((each.tunnel_limit or 0 for each in tenants), default=0)
         self._limits = ModelLimits(
             {each.id: each.tunnel_limit for each in tenants},
@@ -136,7 +137,9 @@ class Conduct:
 
     def open_point(self, standing: Standing, name: str) -> str:
         """Return the open point of the catalogue that an unusual output to an input shows, or ""."""
-        ask = self._letters[name].ask
+        ask, letter = self._ask(standing, self._letters[name])
+        if self._may_refuse_address(standing, letter, ask):
+            return "CB-ADR-101"
         if name in _OPEN:
             return _OPEN[name]
         if standing.step in _EARLY:
@@ -201,7 +204,14 @@ class Conduct:
             return replace(found, answers=either, blame=letter.requirement, blames={"invalid_token": "CB-TEN-004"})
         if ask is Ask.FOREIGN_TUNNEL and standing.step is ModelStep.AUTHENTICATED and not self._limits.tenancy:
             return replace(found, answers=found.answers | {"tunnel_response"})
+        if self._may_refuse_address(standing, letter, ask):
+            return replace(found, answers=found.answers | {ErrorCode.IP_NOT_ALLOWED})
         return found
+
+    def _may_refuse_address(self, standing: Standing, letter: Letter, ask: Ask | None) -> bool:
+        """Whether the tenant's list of addresses may lack this client's; the step of the refusal is open."""
+        known = standing.step in (ModelStep.GREETED, ModelStep.AUTHENTICATED)
+        return known and ask in (Ask.AUTH, Ask.TUNNEL) and (standing.tenant or letter.tenant) in self._listed
 
     def _blamed(self, standing: Standing, letter: Letter, ask: Ask, output: str, found: str) -> str:
         """Return the more specific requirement for a breach of the model's."""
