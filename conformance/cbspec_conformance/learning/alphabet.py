@@ -111,11 +111,14 @@ def _others(profile: Profile) -> Iterator[Tenant]:
     yield from sorted([*usual, *active], key=lambda each: bool(each.features))
 
 
-def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant) -> object:
-    """Return the token of a class of bad auth; None: the auth has none. Raises NotExercised without a key."""
+def bad_token(relay: RelayUnderTest, name: str, tenant: Tenant, last: str = "") -> object:
+    """Return the token of a class of bad auth; None: the auth has none. Raises NotExercised without a key.
+
+    `last` is the last valid token that was sent: a relay may know its content, and check no other signature.
+    """
     match name:
         case "auth, wrong signature":
-            return relay.tokens.spoiled(tenant)
+            return relay.tokens.spoil(last or relay.tokens.valid(tenant))
         case "auth, no JWT":
             return "not-a-token"
         case "auth, no token":
@@ -144,6 +147,7 @@ class WordPlayer:
         self._doubted = False  # an answer may come after a brief wait
         self._session: ProbeSession = relay.connect()
         self._tenant = ""  # of the last accepted auth
+        self._token = ""  # of the last good auth, on any connection
         self._named = relay.tunnel_info()["tunnel_id"]
         self.exchanges: list[Exchange | None] = []
 
@@ -212,7 +216,8 @@ class WordPlayer:
         if letter.ask is Ask.AUTH:
             tenant = next(each for each in self._alphabet.tenants.values() if each.id == letter.tenant)
             session.assume(tenant=tenant.id)
-            return session.ask({"type": "auth", "token": relay.tokens.valid(tenant)}, fence=False)
+            self._token = relay.tokens.valid(tenant)
+            return session.ask({"type": "auth", "token": self._token}, fence=False)
         request, why = self._request(letter)
         return session.ask(request, invalid=why, fence=False)
 
@@ -220,7 +225,7 @@ class WordPlayer:
         """Return a request and the description of its mistake."""
         own = self._tenant or self._alphabet.tenants["A"].id
         if letter.ask is Ask.BAD_AUTH:
-            token = bad_token(self._relay, letter.name, self._alphabet.tenants["A"])
+            token = bad_token(self._relay, letter.name, self._alphabet.tenants["A"], self._token)
             return {"type": "auth"} | ({} if token is None else {"token": token}), letter.name
         requests: dict[Letter, Callable[[], tuple[Mapping[str, Any], str]]] = {
             HELLO_AGAIN: lambda: (HELLO, ""),

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from cbspec.catalogue.requirements import Level
 from cbspec.errors import CommandError, NothingToJudge
 from cbspec.options import (
     COUNT,
@@ -28,6 +29,7 @@ from cbspec.options import (
     relay_profile,
 )
 from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.learning.answers import AnswerFile
 from cbspec_conformance.learning.comparison import compare, judge_words
 from cbspec_conformance.learning.learner import learn
@@ -49,12 +51,19 @@ from cbspec_conformance.runner.streaming import RunStream, wants_stream
 from cbspec_conformance.target.preflight import NoTarget
 
 _JOBS: Final = 8
-_WAITING: Final = 32  # words at once if answers are missing
+_WAITING: Final = 32  # words at once if answers are missing, or slow
+_SLOW: Final = 0.02  # seconds for an answer above which the words mostly wait
+_GRACE: Final = 10.0  # least seconds after --max-time to show breaches again
 _TRIES: Final = 3  # to see a breach again that a relay showed whose machine could not be learned
 
 LEARNING: Final = (
     Option("--max-time", "stop after this time, and judge what is known", SECONDS, default_text="no limit"),
-    Option("--jobs", "words that are asked at once", COUNT, default_text=f"{_JOBS}; 1 with limits of tenants"),
+    Option(
+        "--jobs",
+        "words that are asked at once",
+        COUNT,
+        default_text=f"{_JOBS}; {_WAITING} of a slow relay; 1 with limits of tenants",
+    ),
     Option("--tenant", "tenant A of the words", ID, default_text="the profile's first without limits"),
     Option("--cache", "keep the relay's answers for the next run, which asks few of them again", FILE),
 )
@@ -174,11 +183,13 @@ class _Session:
     def __init__(self, setting: LearningSetting, args: argparse.Namespace) -> None:
         self._began = time.monotonic()
         self._setting, shared, profile = setting, setting.shared, setting.profile
-        jobs = args.jobs or (1 if setting.limited else _JOBS)
+        usual = _WAITING if setting.facts.latency.trip > _SLOW else _JOBS
+        jobs = args.jobs or (1 if setting.limited else usual)
         if bound := profile.target.connections_at_once or profile.relay.connection_limit:
             jobs = max(1, min(jobs, bound // 2))
         self._known = reference(setting.alphabet)
         self._stored = None if args.cache is None else AnswerFile(args.cache, setting.about)
+        self._longest: float | None = args.max_time
         self._progress = LearningProgress()
         self._queries: Queries = Queries(
             setting.relay,
@@ -201,7 +212,9 @@ class _Session:
             differences = [each for each, _ in found]
             cases = self._cases(found)
         except LearningStopped as error:
-            machine, stopped = None, str(error)
+            machine, stopped, queries.end = None, str(error), self._later()
+            if stopped == TIME_UP:
+                self._ask_breaches()
             odd = error.word if isinstance(error, NotDeterministic) else ()
             judged = judge_words(queries.answers.observed(), conduct)
             differences = [each for each in judged if each.word != odd and queries.is_certain(each.word, each.outputs)]
@@ -238,6 +251,20 @@ class _Session:
                 continue
             return with_names(found, self._known), [*confirmed]
 
+    def _later(self) -> float | None:
+        """Return the time of the clock until which breaches are shown again after the end of learning."""
+        clock = self._setting.shared.clock
+        return None if self._longest is None else clock.monotonic() + max(_GRACE, self._longest / 10)
+
+    def _ask_breaches(self) -> None:
+        """Ask the shortest words in which the last hypothesis breaks a requirement: those so far may be long."""
+        if self._progress.machine is None:
+            return
+        with contextlib.suppress(LearningStopped, Corrected):
+            for each in compare(self._progress.machine, self._known, self._setting.conduct):
+                if each.level is not Level.INFO:
+                    self._queries.answers.add(each.word, self._queries.play(each.word).outputs)
+
     def _keep(self, machine: Machine | None) -> None:
         """Write the file of --cache, except for a relay that is not deterministic."""
         if self._stored is None:
@@ -250,7 +277,7 @@ class _Session:
     def _again(self, difference: Difference) -> PlayedWord | None:
         """Play a word until it shows a difference again; None: the relay can't be reached any more."""
         played = None
-        with contextlib.suppress(LearningStopped):
+        with contextlib.suppress(LearningStopped, Corrected):
             for _ in range(_TRIES):
                 played = self._queries.play(difference.word)
                 if played.outputs == difference.outputs:
@@ -275,7 +302,7 @@ class _Session:
         numbers = [-1 if each is None else each.number for each in played.exchanges]
         if place not in numbers[:-1]:
             return played
-        with contextlib.suppress(LearningStopped):
+        with contextlib.suppress(LearningStopped, Corrected):
             again = self._queries.play(played.word[: numbers.index(place) + 1])
             if any(each.requirement == requirement for each in again.relay.log.findings):
                 return again

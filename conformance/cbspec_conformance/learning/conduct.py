@@ -140,7 +140,7 @@ class Conduct:
         ask, letter = self._ask(standing, self._letters[name])
         if self._may_refuse_address(standing, letter, ask):
             return "CB-ADR-101"
-        if name in _OPEN:
+        if name in _OPEN and (standing.named or name != inputs.SAME_TUNNEL.name):
             return _OPEN[name]
         if standing.step in _EARLY:
             return "CB-HEL-104"

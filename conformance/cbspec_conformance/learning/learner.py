@@ -134,14 +134,15 @@ class _WordOracle(Oracle):  # type: ignore[misc] # as above
             _tours(self.known, kinds, 3),
             chain(_walks(machine, self._walks), more),
         ):
-            found = list(words)
-            for start in range(0, len(found), self._queries.jobs):
-                batch = found[start : start + self._queries.jobs]
+            found, size = list(words), self._queries.jobs
+            for start in range(0, len(found), size):
+                batch = found[start : start + size]
                 self._queries.prefetch(batch)
                 for word in batch:
                     outputs, expected = self._queries.ask(word), machine.run(word)
                     if outputs != expected:
                         place = next(n for n, (a, b) in enumerate(zip(outputs, expected, strict=True)) if a != b)
+                        self._queries.repeat(word[: place + 1])
                         return word[: place + 1]
         return None
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.judging.judge import FULL
 from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.learning.alphabet import Alphabet, WordPlayer
 from cbspec_conformance.learning.answers import AnswerFile, AnswerNode, AnswerTree
@@ -24,6 +25,7 @@ from cbspec_conformance.target.relay import RelayUnderTest
 _REPETITIONS: Final = 5  # of a query that drew two answers
 _BLIPS: Final = 3  # answers that never came again, after which a relay counts as non-deterministic
 _ATTEMPTS: Final = 4  # at a connection, or below an undeclared rate limit
+_SLOWER: Final = 1.5  # factor on the time between inputs after each hit of an undeclared rate limit
 _PAUSE: Final = 0.5  # seconds before the second attempt; more before each later one
 
 
@@ -70,7 +72,7 @@ class WordQueries:
         self.made = 0
         self.steps = 0
         self.blips: list[Word] = []
-        self._clock, self._end, self._tell, self._waiting = clock, end, tell, waiting
+        self._clock, self.end, self._tell, self._waiting = clock, end, tell, waiting
         self._silences = silences or Silences()
         self._recalled: AnswerFile | None = None
         self.answers = AnswerTree()
@@ -111,6 +113,11 @@ class WordQueries:
             for word, outputs in stored.answers.observed():
                 self.answers.add(word, outputs)
 
+    def repeat(self, word: Word) -> None:
+        """Ask a known word again, alone: words at once may disturb each other. Raises LearningStopped or Corrected."""
+        for _, outputs in self._together([word]):
+            self._learn(word, outputs)
+
     def confirm_silences(self, machine: Machine) -> None:
         """Await each missing answer of a machine fully. Raises LearningStopped or Corrected."""
         silent = [(state, letter) for (state, letter), (output, _) in machine.edges.items() if output == NO_ANSWER]
@@ -127,9 +134,16 @@ class WordQueries:
 
     def _together(self, words: Sequence[Word], *, patiently: bool = False) -> list[tuple[Word, Word]]:
         """Ask words at once; return each with its outputs. Raises LearningStopped."""
-        if self._end is not None and self._clock.monotonic() > self._end:
-            raise LearningStopped(TIME_UP)
+        self._check_time()
         return list(zip(words, self._run_all(words, patiently=patiently), strict=True))
+
+    def _check_time(self) -> None:
+        if self.end is not None and self._clock.monotonic() > self.end:
+            raise LearningStopped(TIME_UP)
+
+    def _one_by_one(self) -> None:
+        """Ask one word after the other: words at once use up an undeclared limit of connections."""
+        self.jobs, self._waiting = 1, 1
 
     def _learn(self, word: Word, outputs: Word, *, patiently: bool = False) -> None:
         node = self.answers.root
@@ -149,6 +163,10 @@ class WordQueries:
         Raises NotDeterministic, or Corrected for an odd old one.
         """
         answers = Counter([node.output, output])
+        if self.jobs > 1 and any(each.removeprefix("error ") in FULL for each in answers):
+            self._one_by_one()
+            self.answers, self._recalled = AnswerTree(), None
+            raise Corrected
         rounds = 1 if self.jobs >= _REPETITIONS else _REPETITIONS  # the words of a tenant with limits are asked alone
         for _ in range(rounds):
             for _, again in self._together([word] * (_REPETITIONS // rounds), patiently=True):
@@ -199,6 +217,8 @@ class Queries(WordQueries):
         self.alphabet = alphabet
         self.breaches: dict[str, PlayedWord] = {}
         self._make, self._patient = make, patient
+        self._interval = 0.0  # seconds between inputs, after an undeclared rate limit was hit
+        self._began = self._slowed = clock.monotonic()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -218,11 +238,15 @@ class Queries(WordQueries):
         """Whether a known word has no missing answer, or draws the same outputs again with full waits."""
         try:
             return NO_ANSWER not in outputs or self._run(word, patiently=True) == outputs
-        except LearningStopped:
+        except (LearningStopped, Corrected):
             return False
 
     def play(self, word: Word, *, patiently: bool = True) -> PlayedWord:
-        """Play a word on new connections; `patiently`: await each missing answer fully. Raises LearningStopped."""
+        """Play a word on new connections; `patiently`: await each missing answer fully.
+
+        Raises LearningStopped, or Corrected if words at once may have taken all connections: there will be one at once.
+        """
+        crowded, refused = self.jobs > 1, False
         for attempt in range(_ATTEMPTS):
             relay = self._make()
             relay.room.patient = self._patient
@@ -233,8 +257,9 @@ class Queries(WordQueries):
                 reason, patiently = "its answers come late", True
                 continue
             except (Unreachable, HandshakeFailure) as error:
-                reason = f"no new connection after {self.made} queries: {error}"
+                reason, refused = f"no new connection after {self.made} queries: {error}", True
             except RateLimited:
+                self._slow_down()
                 reason = "the relay answers rate_limit_exceeded; declare tenants.rate, or lower --jobs"
             except (Inconclusive, NotExercised) as error:
                 reason = str(error)
@@ -246,12 +271,32 @@ class Queries(WordQueries):
             finally:
                 relay.close()
             self._clock.sleep(_PAUSE * (attempt + 1))
+        if refused and crowded:
+            self._one_by_one()
+            raise Corrected
         raise LearningStopped(reason)
 
     # ------------------------------------------------------------------ mechanics
 
     def _run_all(self, words: Sequence[Word], *, patiently: bool = False) -> Sequence[Word]:
         return at_once([partial(self._run, word, patiently=patiently) for word in words])
+
+    def _one_by_one(self) -> None:
+        super()._one_by_one()
+        self._patient = True
+
+    def _slow_down(self) -> None:
+        """Send inputs at a lower rate: an undeclared limit of the relay was hit."""
+        now = self._clock.monotonic()
+        if not self._interval or now > self._slowed + 2 * _PAUSE:  # several words hit it at once
+            self._slowed = now
+            self._interval = _SLOWER * max(self._interval, (now - self._began) / self.steps)
+
+    def _sent(self, player: WordPlayer, letter: str) -> str:
+        self._check_time()
+        if self._interval:
+            self._clock.sleep(self._interval * self.jobs)
+        return player.send(self.alphabet.letters[letter])
 
     def _run(self, word: Word, *, patiently: bool = False) -> Word:
         return self.play(word, patiently=patiently).outputs
@@ -260,6 +305,6 @@ class Queries(WordQueries):
         self.made += 1
         self.steps += len(word)
         player = WordPlayer(relay, self.alphabet, silences)
-        outputs = tuple(player.send(self.alphabet.letters[letter]) for letter in word)
+        outputs = tuple(self._sent(player, letter) for letter in word)
         player.settle()
         return PlayedWord(word, outputs, tuple(player.exchanges), relay)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +11,15 @@ import pytest
 
 from cbspec.catalogue.requirements import Level
 from cbspec.profile.profile import Profile, load
+from cbspec_conformance.judging.verdicts import TIME_UP
+from cbspec_conformance.learning import command
 from cbspec_conformance.learning.comparison import compare
+from cbspec_conformance.learning.learner import Propose
+from cbspec_conformance.learning.queries import LearningStopped, Queries
 from cbspec_conformance.learning.silences import Silences
-from cbspec_conformance.machines.machine import Difference, Word
+from cbspec_conformance.machines.machine import Difference, Machine, Word
 from cbspec_conformance.relay.message_types.test_sequences import KNOWN
+from cbspec_conformance.reporting.stream import RecordedRun
 from cbspec_simulator import OPEN_POINTS, PERSONAS, VARIANTS
 from cbspec_simulator.variations.parts import both
 from tests.conformance.learning.conftest import LearnRelay, learner_of, over
@@ -96,6 +103,62 @@ def test_a_small_limit_shows_as_states_that_count(tmp_path: Path, deviation: str
         "authenticated as A, 2 tunnels",
         "authenticated as A, 2 tunnels, same id",
     )
+
+
+def test_a_tenant_whose_list_lacks_the_address_may_be_refused(tmp_path: Path) -> None:
+    config = '[[tenants]]\nid = "one"\n[[tenants]]\nid = "two"\nallowed_addresses = ["192.0.2.0/24"]\n'
+    with served(tmp_path, config=config) as relay:
+        parts = learner_of(load(relay.profile_file), "hello", "auth A", "tunnel A", tenant="two")
+        found = compare(parts.machine(walks=1), parts.known, parts.conduct)
+    (first, *others) = found
+    assert (first.requirement, first.word, first.level) == ("CB-ADR-101", ("hello", "auth A"), Level.INFO)
+    assert not [each for each in others if each.level is not Level.INFO]
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        '[[tenants]]\nid = "one"\nrate = { per_second = 200.0, burst = 5, scope = "tenant" }\n',
+        "[relay]\nconnection_limit = 2\n",
+    ],
+)
+def test_an_undeclared_limit_only_slows_learning_down(tmp_path: Path, limit: str) -> None:
+    with served(tmp_path, config=limit) as relay:
+        profile = load(relay.profile_file)
+        tenants = tuple(replace(each, rate=None) for each in profile.tenants)
+        undeclared = replace(profile, tenants=tenants, relay=replace(profile.relay, connection_limit=None))
+        parts = learner_of(undeclared, "hello", "auth A", "heartbeat")
+        assert parts.machine(walks=1) == parts.known
+
+
+def test_a_breach_in_a_long_word_is_shown_in_a_short_one_when_the_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(queries: Queries, known: Machine, propose: Propose, **options: object) -> Machine:
+        queries.ask(("hello", "heartbeat", "unknown type", "tunnel A"))
+        greeted = known.names.index("greeted")
+        propose(replace(known, edges={**known.edges, (greeted, "tunnel A"): ("tunnel_response", greeted)}))
+        raise LearningStopped(TIME_UP)
+
+    monkeypatch.setattr(command, "learn", stopped)
+    parser = argparse.ArgumentParser()
+    command.configure(parser)
+    with served(tmp_path, "--deviation", "tunnel-before-auth") as relay:
+        given = ["--profile", str(relay.profile_file), "--results", str(tmp_path / "x.jsonl"), "--max-time", "99"]
+        assert command.run(parser.parse_args(given)) == 1
+    machine = RecordedRun.load(tmp_path / "x.jsonl").machine
+    assert machine is not None
+    assert machine.differences[0].requirement == "CB-TUN-003"
+    assert machine.differences[0].word == ("hello", "tunnel A")
+
+
+def test_a_wrong_signature_is_that_of_the_last_good_token(simulated: Profile) -> None:
+    word = ("hello", "auth, wrong signature", "auth A", "reconnect", "auth, wrong signature")
+    played = learner_of(simulated).queries.play(word)
+    made = [str(each.request.member("token")) for each in played.exchanges if each and each.request]
+    other, good, bad = (token.rpartition(".") for token in made if token.count(".") == 2)
+    assert other[0] != good[0] == bad[0]
+    assert good[2] != bad[2]
 
 
 _FEW = ("hello", "auth A", "tunnel A", "heartbeat", "unknown type", "KeyUpdate", "reconnect")

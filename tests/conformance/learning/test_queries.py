@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cbspec.profile.profile import Profile
+from cbspec_conformance.learning import queries as queries_module
 from cbspec_conformance.learning.queries import Corrected, LearningStopped, NotDeterministic, PlayedWord, Queries
 from cbspec_conformance.machines.machine import Word
+from cbspec_conformance.probe.tcp import Unreachable
 from tests.conformance.learning.conftest import learner_of
 
 WORD = ("hello", "auth A", "heartbeat")
@@ -81,3 +83,19 @@ def test_the_time_ends_learning(simulated: Profile) -> None:
     parts = learner_of(simulated, end=time.monotonic() - 1)
     with pytest.raises(LearningStopped, match="--max-time"):
         parts.machine()
+
+
+def test_words_at_once_that_get_no_connection_are_asked_one_by_one(
+    simulated: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = learner_of(simulated, "hello", "auth A", "heartbeat")
+    real = Queries._played
+
+    def played(queries: Queries, *arguments: Any) -> PlayedWord:  # noqa: ANN401 - as above
+        if queries.jobs > 1:
+            raise Unreachable(simulated.target.address, "refused")
+        return real(queries, *arguments)
+
+    monkeypatch.setattr(Queries, "_played", played)
+    monkeypatch.setattr(queries_module, "_PAUSE", 0.0)
+    assert parts.machine(walks=1) == parts.known

@@ -201,7 +201,7 @@ class ClientQueries(WordQueries):
 
     def _run_all(self, words: Sequence[Word], *, patiently: bool = False) -> Sequence[Word]:
         async def all_of_them() -> list[WordSession | BaseException]:
-            async with asyncio.timeout(None if self._end is None else self._end - self._clock.monotonic()):
+            async with asyncio.timeout(None if self.end is None else self.end - self._clock.monotonic()):
                 return await asyncio.gather(*map(self._session, words), return_exceptions=True)
 
         if self._words is not None and self.made >= self._words:
