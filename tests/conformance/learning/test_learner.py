@@ -41,6 +41,8 @@ _KNOWN = {name: (requirement, word) for requirement, words in KNOWN.items() for 
 _IN_MEMORY = [name for name in _KNOWN if "resum" not in name][::5]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["resumption-after-tunnel-authenticates"])
 def test_a_deviation_is_found_with_a_shortest_word(learned: LearnRelay, name: str) -> None:
     _, found = learned("--deviation", name)
@@ -78,6 +80,7 @@ def test_a_choice_that_the_specification_leaves_is_not_accused(names: tuple[str,
     assert _accused(differences(both(*(_FREE[name].change for name in names)), walks=3)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["second-auth-takes-over", "tunnel-id-once-on-a-connection"])
 def test_a_choice_is_not_accused_over_sockets(learned: LearnRelay, point: str) -> None:
     _, found = learned("--variant=close-after-error", f"--open-point={point}")

@@ -81,7 +81,7 @@ def learned(queries: ModelledClient) -> tuple[Machine, ClientLearner]:
     return machine, learner
 
 
-@pytest.mark.parametrize(("retries", "runs", "batches"), [(0, 60, 12), (1, 220, 25), (3, 450, 35), (5, 700, 45)])
+@pytest.mark.parametrize(("retries", "runs", "batches"), [(0, 60, 18), (1, 220, 27), (3, 450, 40), (5, 700, 50)])
 def test_a_client_is_learned_exactly_with_few_runs_of_which_many_are_at_once(
     retries: int, runs: int, batches: int
 ) -> None:
