@@ -45,10 +45,10 @@ def test_known_sequences(relay: RelayUnderTest, identifier: str) -> None:
 
     A sequence ends at the breach of another requirement, which its own cases show.
     """
-    ended: dict[str, str] = {}
+    table, ended = _Table(relay), dict[str, str]()
 
     def check(word: list[str]) -> None:
-        walk = _Walk(relay)
+        walk = _Walk(relay, table)
         for name in word:
             if (breach := walk.send(name)) == identifier:
                 walk.blame(breach)
@@ -57,7 +57,7 @@ def test_known_sequences(relay: RelayUnderTest, identifier: str) -> None:
                 return
 
     words = KNOWN.get(identifier, {}).values()
-    alphabet = Alphabet(relay)
+    alphabet = table.alphabet
     possible = {"; ".join(word): word for word in words if {*word} <= {*alphabet.names}}
     if not possible:
         raise NotExercised("; ".join(f"{names}: {why}" for names, why in alphabet.left_out.items()))
@@ -70,11 +70,12 @@ def test_known_sequences(relay: RelayUnderTest, identifier: str) -> None:
 @requirement("CB-TUN-003")
 def test_any_sequence(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Send messages in any order, on one connection or on several in turn, and judge each answer by the state."""
-    names = [name for name in Alphabet(relay).names if name != "KeyUpdate"]
+    table = _Table(relay)
+    names = [name for name in table.alphabet.names if name != "KeyUpdate"]
 
     def broken(word: Sequence[str]) -> tuple[str, _Walk]:
         relay.room.close_sessions()
-        walk = _Walk(relay)
+        walk = _Walk(relay, table)
         return next(filter(None, map(walk.send, word)), ""), walk
 
     def check(word: list[str]) -> None:
@@ -91,21 +92,28 @@ def test_any_sequence(relay: RelayUnderTest, explorer: Explorer) -> None:
     explorer.explore(st.builds(list[str].__add__, st.sampled_from(starts), words), check)
 
 
+class _Table:
+    """The inputs of a case, and what the specification says of them."""
+
+    def __init__(self, relay: RelayUnderTest) -> None:
+        self.alphabet = Alphabet(relay)
+        self.conduct = Conduct(self.alphabet, tenancy=relay.needs.offers_tenancy)
+        self.machine = reference(self.alphabet)
+
+
 class _Walk:
     """A sequence of inputs to a relay and what is known of its connection. `output` is the last output."""
 
-    def __init__(self, relay: RelayUnderTest) -> None:
+    def __init__(self, relay: RelayUnderTest, table: _Table) -> None:
         relay.needs.served("hello")
         relay.needs.served("auth")
-        self.alphabet = Alphabet(relay)
-        for tenant in self.alphabet.tenants.values():
+        for tenant in table.alphabet.tenants.values():
             relay.room.use(tenant, connections=1)
         self.output = ""
         self._relay = relay
-        self._player = WordPlayer(relay, self.alphabet)
-        self._conduct = Conduct(self.alphabet, tenancy=relay.needs.offers_tenancy)
+        self._player = WordPlayer(relay, table.alphabet)
         self._standing = Standing()
-        self._specified = reference(self.alphabet)
+        self._table = table
         self._place = 0
         self._expected = ""
         self._tunnels = 0
@@ -117,11 +125,11 @@ class _Walk:
         """
         if name.startswith("tunnel") and self._tunnels >= _MOST_TUNNELS:
             return ""
-        self._expected, self._place = self._specified.edges[self._place, name]
-        self.output = self._player.send(self.alphabet.letters[name])
+        self._expected, self._place = self._table.machine.edges[self._place, name]
+        self.output = self._player.send(self._table.alphabet.letters[name])
         if (exchange := self._player.exchanges[-1]) is not None:
             self._check(exchange, malformed=name == "malformed")
-        breach, self._standing = self._conduct.judge(self._standing, name, self.output)
+        breach, self._standing = self._table.conduct.judge(self._standing, name, self.output)
         served = self.output == "tunnel_response"
         self._tunnels = 0 if name in ("reconnect", "resume") else self._tunnels + served
         return "" if exchange is None else breach  # other cases judge a connection that ends after an answer
