@@ -11,7 +11,7 @@ from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.exchange import UNASKED
 from cbspec_conformance.record.frames import TOO_LARGE, StrictWebSocket, given_up, is_broken_off
-from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Transcript, Waited
+from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Transcript
 
 FLOOD = 200  # unasked messages after which the connection is closed
 
@@ -97,7 +97,7 @@ class Channel:
         if enough():
             return True
         if what and wait > 0 and not self.ended:
-            self.transcript.add(Waited(self.transcript.now(), self.wire.number, wait, what))
+            self.transcript.add_wait(self.wire.number, wait, what)
         self._check_rest()
         return enough()
 

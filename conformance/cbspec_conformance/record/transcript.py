@@ -165,6 +165,10 @@ class Transcript:
         """Return the seconds since the transcript began."""
         return self.clock.monotonic() - self._began
 
+    def add_wait(self, connection: int, seconds: float, what: str) -> None:
+        """Record that a wait for `what` on a connection timed out now."""
+        self.add(Waited(self.now(), connection, seconds, what))
+
     def add(self, record: Record) -> int:
         """Add a record and return its place. Long texts of older records are cut if the relay sends too much."""
         self.records.append(record)

@@ -18,7 +18,6 @@ from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, capturing
 from cbspec_conformance.probe.tls_client import NotAgreed, Ticket, TlsClient
-from cbspec_conformance.record.transcript import Waited
 from cbspec_conformance.target.relay import RelayUnderTest
 
 SERVED = ""
@@ -127,7 +126,7 @@ class HandMade:
 
     def _waited(self, seconds: float) -> None:
         """Record a time-out: other cases may have delayed the relay, and then the case begins again alone."""
-        self._relay.transcript.add(Waited(self._relay.transcript.now(), 0, seconds, _WAIT))
+        self._relay.transcript.add_wait(0, seconds, _WAIT)
 
     def attempted(self, offer: Offer | None, attempt: Attempt, *, fragment: int = 0, changes: str = "") -> str:
         """Return the outcome of an attempt on a new connection; a handshake that fails is one, too."""

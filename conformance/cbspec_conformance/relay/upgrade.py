@@ -16,7 +16,6 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.quoting import quoted
-from cbspec_conformance.record.transcript import Waited
 from cbspec_conformance.target.relay import RelayUnderTest
 
 BEAT = b'{"type":"heartbeat"}'
@@ -76,7 +75,7 @@ def _head(relay: RelayUnderTest, session: ProbeSession) -> bytes:
     while HEAD_END not in data and not session.ended and time.monotonic() < deadline and len(data) < 64 * 1024:
         data += session.wire.receive(deadline - time.monotonic())
     if HEAD_END not in data and time.monotonic() >= deadline:  # other cases may have delayed it
-        relay.transcript.add(Waited(relay.transcript.now(), session.wire.number, session.timeout, "an HTTP response"))
+        relay.transcript.add_wait(session.wire.number, session.timeout, "an HTTP response")
     return data.partition(HEAD_END)[0]
 
 
