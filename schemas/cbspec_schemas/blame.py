@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jsonschema_rs
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry, Resource
 
 from cbspec_schemas.store import CLIENT_TYPES, NAMES, RELAY_TYPES, Direction, load
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 _TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
 _ECHO = 60  # most characters of a value in a text
@@ -103,6 +104,9 @@ def rust_validator(name: str) -> jsonschema_rs.Draft202012Validator:
 @cache
 def python_validator(name: str) -> Draft202012Validator:
     """Return the validator of a schema whose errors are complete; it can't download other documents."""
+    from jsonschema import Draft202012Validator  # takes a tenth of a second, and most runs see no invalid message
+    from referencing import Registry, Resource
+
     documents = [load(name) for name in NAMES]
     registry = Registry[Any]().with_resources((each["$id"], Resource.from_contents(each)) for each in documents)
     return Draft202012Validator(load(name), registry=registry)

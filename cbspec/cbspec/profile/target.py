@@ -444,8 +444,13 @@ class Profile:
         return next((tenant for tenant in self.tenants if tenant.id == id_), None)
 
     def _ranked(self, rank: int) -> Tenant | None:
-        ranked = sorted((tenant for tenant in self.tenants if tenant.active), key=_narrowness)
+        ranked = _ranked(self.tenants)
         return ranked[rank] if rank < len(ranked) else None
+
+
+@lru_cache(maxsize=16)  # each case asks for the main tenant several times
+def _ranked(tenants: tuple[Tenant, ...]) -> list[Tenant]:
+    return sorted((tenant for tenant in tenants if tenant.active), key=_narrowness)
 
 
 def _narrowness(tenant: Tenant) -> tuple[bool, int, float, float]:

@@ -152,6 +152,11 @@ def _own_pair(algorithm: str, signature_length: int) -> bytes:
     return new_pair(algorithm)
 
 
+def prepare() -> None:
+    """Generate the RSA key now: each process forked later would generate its own, in a tenth of a second."""
+    _rs256_key()
+
+
 @cache
 def _rsa_key() -> rsa.RSAPrivateKey:
     """Return the RSA key of this process: its generation takes a tenth of a second."""

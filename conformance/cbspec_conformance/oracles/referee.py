@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from functools import cache
 from typing import Any, Final, NoReturn
 
-from jsonschema import Draft202012Validator
-
 import cbspec_schemas
+from cbspec_schemas.blame import python_validator
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -40,7 +38,7 @@ def broken_members(text: bytes) -> set[str]:
     if kind not in cbspec_schemas.CLIENT_TYPES:
         raise ValueError("not a request of a known type")
     found: set[str] = set()
-    for error in _validator(str(kind)).iter_errors(value):
+    for error in python_validator(str(kind)).iter_errors(value):
         missing = [name for name in error.schema.get("required", ()) if name not in value]
         found.update(map(str, list(error.absolute_path)[:1] or missing))
     return found
@@ -88,8 +86,3 @@ def is_closed(text: bytes) -> bool:
         else:
             depth += (byte in b"{[") - (byte in b"}]")
     return not in_string and depth == 0
-
-
-@cache
-def _validator(kind: str) -> Draft202012Validator:
-    return Draft202012Validator(cbspec_schemas.load(kind))

@@ -379,7 +379,9 @@ class ProbeSession:
         if answers:
             served = request is not None and any(is_success(answer) for answer in answers)
             self.tempo.answered_after(waited, _answer_to(request.type) if request and served else "")
-        secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
+        secrets: tuple[str, ...] = ()
+        if any(answer.type == "error" for answer in answers):  # only its text is searched for them
+            secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
         exchange = self._surroundings.observe(
             Exchange(request, answers, silence, self.ended, self.tenant, secrets, waited, alive)
         )

@@ -42,7 +42,9 @@ def tcp_connect(
         raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
     finally:
         if cost is not None:
-            cost.add(Cost(connections=1, round_trips=1, waiting=time.monotonic() - began))
+            cost.connections += 1
+            cost.round_trips += 1
+            cost.waiting += time.monotonic() - began
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 

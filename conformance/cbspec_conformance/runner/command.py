@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import replace
@@ -75,6 +76,7 @@ def run_pytest(folder: str, rows: Iterable[Option], args: argparse.Namespace) ->
         else:
             words += row.words(value)
     words += ["-q"] * args.quiet + ["-v"] * args.verbose
+    os.environ.setdefault("HYPOTHESIS_NO_PLUGINS", "1")  # of other packages: they are imported, and change nothing here
     code = pytest.main([*PYTEST_OPTIONS, folder, *words])
     # The suite can't choose the code of an interruption before its session has begun.
     return ExitCode.INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code)

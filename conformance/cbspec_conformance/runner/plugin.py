@@ -28,6 +28,7 @@ from cbspec.catalogue.requirements import JudgedRole
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import Profile, ProfileError, dump, dump_public, from_mapping
+from cbspec.tokens import foreign_keys
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.follow_ups import of_a_run
@@ -43,7 +44,8 @@ from cbspec_conformance.judging.verdicts import (
 from cbspec_conformance.probe.tcp import DIALLER
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import LINGERING
-from cbspec_conformance.properties.explore import Explorer, Progress, kept_for, prepare
+from cbspec_conformance.properties import explore
+from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
 from cbspec_conformance.record.cost import Cost
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.github import annotate_failure
@@ -425,8 +427,9 @@ class Suite:
         ready: dict[int, list[pytest.TestReport]] = {}
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
-        if any("explorer" in getattr(item, "fixturenames", ()) for item in session.items):
-            prepare()
+        if len(session.items) > jobs:
+            explore.prepare()
+            foreign_keys.prepare()
         with crew(session, jobs, self) as workers:
             try:
                 for case, reports in workers.run(schedule):

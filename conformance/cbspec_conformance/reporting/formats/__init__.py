@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cbspec.options import FILE, FOLDER, Option
-from cbspec_conformance.reporting.stream import RecordedRun, StreamError
+
+if TYPE_CHECKING:
+    from cbspec_conformance.reporting.stream import RecordedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ def write_reports(stream: Path, wanted: Mapping[str, Path], against: Path | None
     """Write the reports that are `wanted`, by the names of their formats; yield an error for each that fails."""
     if not wanted:
         return
+    # Imported when a report is written: the table is read before the embedded simulator starts.
+    from cbspec_conformance.reporting.stream import RecordedRun, StreamError
+
     try:
         run = RecordedRun.load(stream, against)
     except OSError as error:
