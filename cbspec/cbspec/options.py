@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 
 from cbspec import keylog
 from cbspec.errors import CommandError
-from cbspec.profile.profile import Endpoint, Profile, load, resolve
+from cbspec.profile.target import Endpoint, Profile
 
 ChosenCA = Path | Literal["development", "system"]
 
@@ -189,6 +189,8 @@ def relay_profile(
 
     Raises ProfileError if the profile is invalid or no relay is named, CommandError for an unusable token.
     """
+    from cbspec.profile.profile import load, resolve
+
     profile = load(file) if file is not None else None
     return resolve(with_trust(profile, ca, token_file), address)
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-import filelock
 import platformdirs
 
 from cbspec.errors import InputError
@@ -113,8 +112,6 @@ def _with_files(use: Callable[[Path, Path], _Used]) -> _Used:
         if not certificate.exists():
             _create(certificate, key)
         return use(certificate, key)
-    except filelock.Timeout:
-        raise IdentityError(f"{folder}: another process has held the lock for {_LOCK_SECONDS:.0f} seconds") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise IdentityError(
@@ -123,16 +120,23 @@ def _with_files(use: Callable[[Path, Path], _Used]) -> _Used:
 
 
 def _create(certificate: Path, key: Path) -> None:
+    import filelock
     import trustme
 
     key.parent.parent.mkdir(parents=True, exist_ok=True)
     key.parent.mkdir(mode=0o700, exist_ok=True)
-    with filelock.FileLock(key.with_name("lock"), timeout=_LOCK_SECONDS):
-        if certificate.exists():
-            return
-        authority = trustme.CA(organization_name="cbspec", organization_unit_name="development CA, for loopback only")
-        _write(key, authority.private_key_pem.bytes(), 0o600)
-        _write(certificate, authority.cert_pem.bytes(), 0o644)
+    try:
+        with filelock.FileLock(key.with_name("lock"), timeout=_LOCK_SECONDS):
+            if certificate.exists():
+                return
+            authority = trustme.CA(
+                organization_name="cbspec", organization_unit_name="development CA, for loopback only"
+            )
+            _write(key, authority.private_key_pem.bytes(), 0o600)
+            _write(certificate, authority.cert_pem.bytes(), 0o644)
+    except filelock.Timeout:
+        held = f"another process has held the lock for {_LOCK_SECONDS:.0f} seconds"
+        raise IdentityError(f"{certificate.parent}: {held}") from None
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import USUAL_SUBJECT, IssuerSettings
-from cbspec.tokens.forgery import MISSING, Forgery, Materials
 from cbspec.tokens.jws import claims_of
 from cbspec.tokens.jwt import SigningKey, mint
+
+if TYPE_CHECKING:
+    from cbspec.tokens.forgery import Forgery
 
 _KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
 
@@ -80,6 +83,8 @@ class Issuer:
         Some claims are changed, or omitted if `MISSING`. `headers` are added to the header. `algorithm` is another
         algorithm for the same secret. Raises ProfileLacks.
         """
+        from cbspec.tokens.forgery import MISSING
+
         key = self.key
         if key is None:
             raise ProfileLacks("tokens.secret", f"for such a token {_KEY} is needed")
@@ -99,6 +104,8 @@ class Issuer:
         tenant that the relay knows, and `certificate` that of its TLS in DER. Without the signing key, the profile's
         ready-made token for the forgery's purpose replaces it. Raises ProfileLacks.
         """
+        from cbspec.tokens.forgery import Materials
+
         if forgery.needs_key and self.key is None:
             return self._replacement(forgery)
         if forgery.needs_other_tenant and not other_tenant:

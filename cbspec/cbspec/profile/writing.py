@@ -9,9 +9,7 @@ from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.documents import keys, meta, plain_type, write_key, write_pairs, write_value
-from cbspec.profile.reading import ProfileDocument
 from cbspec.profile.target import Endpoint, Profile
 from cbspec.redact import redact
 
@@ -107,6 +105,8 @@ tenants = [
 
 def template() -> str:
     """Return a profile in which every key is explained and none is set."""
+    from cbspec.profile.reading import ProfileDocument
+
     lines = [*_comment(_INTRODUCTION), ""]
     for item, hint in keys(ProfileDocument):
         lines += _explained_table((item.name,), hint)
@@ -141,6 +141,7 @@ def _explained_key(place: str, item: Field[Any], hint: Any) -> Iterator[str]:  #
 
 def _exercised(place: str, *, exactly: bool = False) -> str:
     """Name the requirements that are not exercised without a key."""
+    from cbspec.catalogue.requirements import REQUIREMENTS
 
     def names(need: str) -> bool:
         found = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)

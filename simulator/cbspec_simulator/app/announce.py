@@ -17,9 +17,8 @@ from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.control.controls import unused
-from cbspec_simulator.control.minting import valid_tokens
 from cbspec_simulator.settings.config import ConfigError
-from cbspec_simulator.settings.issuing import secret_source
+from cbspec_simulator.settings.issuing import issuer_of, secret_source
 
 log = logging.getLogger("simulator")
 
@@ -112,8 +111,10 @@ def _limits(tenant: dict[str, Any]) -> str:
 
 def _tokens(simulator: Simulator) -> dict[str, str]:
     """Return a token of each tenant, or none if the relay has public keys only or other ones than the signing key's."""
+    config = simulator.config
     try:
-        return valid_tokens(simulator.relay, simulator.clock.epoch, _DAY)
+        issuer = issuer_of(config.tokens, simulator.relay.keyring, simulator.clock.epoch, _DAY)
+        return {tenant.id: issuer.valid(tenant.id) for tenant in config.tenants}
     except ConfigError as error:
         if simulator.config.tokens.signing_key_file is not None:
             log.warning("no tokens for clients: %s", error)

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from cbspec.profile import target
 from cbspec.profile.target import DEVELOPMENT, Endpoint
 from cbspec_simulator.app.timeline import Timeline
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.control.controls import Controls
+from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.server import RelayServer
 from cbspec_simulator.faults.kind import ConnectionEnd
@@ -29,9 +30,6 @@ from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError, TimelineEntry
 from cbspec_simulator.settings.issuing import issuer_settings
-
-if TYPE_CHECKING:
-    from cbspec_simulator.control.server import ControlServer
 
 log = logging.getLogger("simulator")
 
@@ -104,9 +102,6 @@ class Simulator:
                     self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
             self._timeline = Timeline(self.config.timeline, self.controls, self.clock, relay.tell)
             if self.config.control.port is not None:
-                # Imported on demand, since importing the HTTP server takes a third of a second.
-                from cbspec_simulator.control.server import ControlServer
-
                 control = self.config.control
                 self._control = ControlServer(self.controls, control.host, control.port or 0, control.token)
         except ConfigError:

@@ -1,4 +1,7 @@
-"""`cbspec simulate`: starts the reference relay."""
+"""`cbspec simulate`: starts the reference relay.
+
+Variations are imported if one is chosen or listed: that takes 50 ms.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cbspec.exit_codes import ExitCode
@@ -21,22 +24,15 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.settings.reading import load_config
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
-from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS, arranged, check_ids, varied
 
 __all__ = ["configure", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until a signal or an option ends the relay; return the exit code."""
-    lists: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
-        "scenarios": scenarios,
-        "deviations": lambda: ((item.id, item.requirement, item.sentence) for item in PERSONAS.values()),
-        "variants": lambda: ((item.id, item.sentence) for item in VARIANTS.values()),
-        "open_points": lambda: ((item.id, item.requirement, item.sentence) for item in OPEN_POINTS.values()),
-    }
-    wanted = [rows() for name, rows in lists.items() if getattr(args, f"list_{name}")]
-    for rows in wanted:
-        _print_table(rows)
+    wanted = [name for name in ("scenarios", "deviations", "variants", "open_points") if getattr(args, f"list_{name}")]
+    for name in wanted:
+        _print_table(_listed(name))
     if wanted:
         return 0
     try:
@@ -50,8 +46,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _listed(name: str) -> Iterable[tuple[str, ...]]:
+    """Return the rows of a list."""
+    from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS
+
+    if name == "scenarios":
+        return scenarios()
+    if name == "variants":
+        return ((item.id, item.sentence) for item in VARIANTS.values())
+    items = PERSONAS if name == "deviations" else OPEN_POINTS
+    return ((item.id, item.requirement, item.sentence) for item in items.values())
+
+
 def _configure_openssl(args: argparse.Namespace) -> None:
     """Restart the process with the OpenSSL configuration of a variant: OpenSSL reads it only at the start."""
+    if not args.variant:
+        return
+    from cbspec_simulator.variations.registry import VARIANTS, check_ids
+
     check_ids("variant", args.variant, VARIANTS, option=True)
     files = {str(VARIANTS[id_].openssl) for id_ in args.variant if VARIANTS[id_].openssl}
     if files and os.environ.get("OPENSSL_CONF") not in files:
@@ -67,10 +79,8 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    check_ids("open-point", args.open_point, OPEN_POINTS, option=True)
-    check_ids("persona", args.deviation, PERSONAS, option=True)
     files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
-    config = arranged(load_config(*files), *args.deviation, *args.variant, *args.open_point)
+    config = _arranged(load_config(*files), args)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
@@ -90,14 +100,33 @@ def _config(args: argparse.Namespace) -> Config:
     return config
 
 
+def _arranged(config: Config, args: argparse.Namespace) -> Config:
+    """Return the configuration that the chosen variations need."""
+    if not (args.open_point or args.deviation or args.variant):
+        return config
+    from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, arranged, check_ids
+
+    check_ids("open-point", args.open_point, OPEN_POINTS, option=True)
+    check_ids("persona", args.deviation, PERSONAS, option=True)
+    return arranged(config, *args.deviation, *args.variant, *args.open_point)
+
+
+def _behaviour(args: argparse.Namespace) -> Behaviour:
+    ids = (*TRANSPORTS[args.transport], *args.variant, *args.open_point, *args.deviation)
+    if not ids:
+        return Behaviour()
+    from cbspec_simulator.variations.registry import varied
+
+    return varied(Behaviour(), *ids)
+
+
 def _serve(args: argparse.Namespace) -> None:
     def read() -> Config:
         return _config(args)
 
     config = read()
     life = Lifetime(args.grace, args.max_time, with_parent=args.exit_with_parent)
-    ids = (*TRANSPORTS[args.transport], *args.variant, *args.open_point, *args.deviation)
-    behaviour = varied(Behaviour(), *ids)
+    behaviour = _behaviour(args)
     if args.profile_out is None:
         simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
         asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), life))

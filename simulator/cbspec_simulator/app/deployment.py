@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from cbspec.profile.profile import dump
 from cbspec.profile.target import Action, Condition, Endpoint, HttpCall, Profile
+from cbspec.profile.writing import dump
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError, ControlSettings, Listen, MetricsSettings

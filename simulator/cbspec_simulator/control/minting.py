@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
 from cbspec.documents import DocumentReader, Text, parsed, says
-from cbspec.profile.issuer import Issuer, ProfileLacks
+from cbspec.profile.issuer import ProfileLacks
 from cbspec.profile.target import USUAL_SUBJECT, IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, by_name
 from cbspec.tokens.jws import claims_of
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import ConfigError
-from cbspec_simulator.settings.issuing import issuer_settings
+from cbspec_simulator.settings.issuing import issuer_of
 
 _LONGEST: Final = 10 * 365 * 86_400  # seconds
 _USUAL: Final = IssuerSettings()
@@ -55,7 +55,7 @@ def mint_token(data: object, relay: Relay, now: Callable[[], float]) -> dict[str
         hint = "bad = tenant-new makes a token of an unknown one"
         raise ValueError(f"tenant: there is no tenant {tenant}; GET /tenants lists them, and {hint}")
     try:
-        issuer = _issuer(relay, now, request.lifetime)
+        issuer = issuer_of(relay.config.tokens, relay.keyring, now, request.lifetime)
     except (ConfigError, OSError, ValueError) as error:
         raise ValueError(f"no token can be minted: {error}") from None
     valid = issuer.valid(tenant, request.subject)
@@ -70,17 +70,3 @@ def mint_token(data: object, relay: Relay, now: Callable[[], float]) -> dict[str
         raise ValueError(f"bad: {forgery.name} can't be minted for this relay: {error}") from None
     about = {"bad": forgery.name, "requirement": forgery.requirement, "meaning": forgery.sentence}
     return {**({} if token is MISSING else {"token": token}), **described, **about}
-
-
-def valid_tokens(relay: Relay, now: Callable[[], float], lifetime: float) -> dict[str, str]:
-    """Return a token of each tenant, inactive ones included, that is valid for `lifetime` seconds.
-
-    `now` returns the time of the relay's clock. Raises ConfigError if the relay has public keys only.
-    """
-    issuer = _issuer(relay, now, lifetime)
-    return {tenant: issuer.valid(tenant) for tenant in relay.state.tenants}
-
-
-def _issuer(relay: Relay, now: Callable[[], float], lifetime: float) -> Issuer:
-    settings = issuer_settings(relay.config.tokens, relay.keyring)
-    return Issuer(replace(settings, lifetime=lifetime), now)

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Iterator
-
-import uvicorn
+from typing import TYPE_CHECKING
 
 from cbspec.profile.identity import is_loopback
 from cbspec.profile.target import Endpoint
-from cbspec_simulator.control.api import make_api
 from cbspec_simulator.control.controls import Controls
 from cbspec_simulator.control.streams import Streams
 from cbspec_simulator.settings.config import ConfigError
 
-
-class _Server(uvicorn.Server):
-    """Installs no signal handlers: the relay has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+if TYPE_CHECKING:
+    from cbspec_simulator.control.http_server import HttpServer
 
 
 class ControlServer:
-    """Serves the controls until `close`.
+    """Serves the controls until `close`; the first connection imports the HTTP server, which takes a tenth of a second.
 
     Arguments: `host` and `port` (0: a free one) are the address; `token` is required of every client, and mandatory on
     an address that isn't loopback. Raises ConfigError if it can't start.
@@ -45,16 +36,18 @@ class ControlServer:
             self._socket.close()
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"[control] can't listen on {Endpoint(host, port)}: {reason.lower()}") from None
+        self._controls = controls
+        self._token = token
         self._streams = Streams(controls)
-        config = uvicorn.Config(
-            make_api(controls, self._streams, token),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-        )
-        self._server = _Server(config)
-        self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
+        self._server: HttpServer | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._serve)
+
+    def _serve(self) -> None:
+        self._loop.remove_reader(self._socket)
+        from cbspec_simulator.control.http_server import HttpServer
+
+        self._server = HttpServer(self._socket, self._controls, self._streams, self._token)
 
     @property
     def url(self) -> str:
@@ -64,8 +57,8 @@ class ControlServer:
 
     async def close(self) -> None:
         """End the server and close its socket."""
-        self._server.should_exit = True
-        self._streams.end()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        if self._server is None:
+            self._loop.remove_reader(self._socket)
+        else:
+            await self._server.close()
         self._socket.close()

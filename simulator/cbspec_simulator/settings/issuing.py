@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.profile.issuer import Issuer
 from cbspec.profile.target import IssuerSettings
 from cbspec_simulator.settings.config import ConfigError, TokenSettings
 from cbspec_simulator.settings.keyring import Keyring
@@ -24,6 +28,14 @@ def issuer_settings(tokens: TokenSettings, keyring: Keyring | None) -> IssuerSet
     if public is None:
         raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
     return IssuerSettings(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
+
+
+def issuer_of(tokens: TokenSettings, keyring: Keyring | None, now: Callable[[], float], lifetime: float) -> Issuer:
+    """Return the issuer of tokens that the relay accepts for `lifetime` seconds.
+
+    `now` returns the time of the relay's clock. Raises ConfigError if the relay has public keys only.
+    """
+    return Issuer(replace(issuer_settings(tokens, keyring), lifetime=lifetime), now)
 
 
 def secret_source(tokens: TokenSettings) -> dict[str, str]:

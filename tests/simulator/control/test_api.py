@@ -140,7 +140,7 @@ async def test_connections_and_transcript(simulator: Simulator) -> None:
     ("method", "path", "body", "status", "text"),
     [
         ("POST", "/faults", {"kind": "drop", "\ud800": 1}, 422, '"\\ud800": unknown key'),
-        ("POST", "/faults", b"{", 422, "body."),
+        ("POST", "/faults", b"{", 422, "body: must be JSON: "),
         ("POST", "/time", {"hours": 1}, 422, 'the body must be {"seconds": ...}'),
         ("POST", "/tokens", {"tenant": "x"}, 422, "tenant: there is no tenant x; GET /tenants lists them"),
         ("POST", "/tokens", {"tenants": "x"}, 422, "tenants: unknown key; did you mean tenant?"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 FILES: Final = {
     "/": ("index.html", "text/html"),
@@ -17,17 +18,15 @@ FILES: Final = {
 """File and content type by path; they contain no secret, so they are public."""
 
 
-def add_page(api: FastAPI) -> None:
-    """Serve the page at /."""
-    for path in FILES:
-        api.add_route(path, _serving(path), include_in_schema=False)
+def page_routes() -> list[Route]:
+    """Return the routes of the page, which is at /."""
+    return [_route(path, *about) for path, about in FILES.items()]
 
 
-def _serving(path: str) -> Callable[[Request], Response]:
-    name, media_type = FILES[path]
+def _route(path: str, name: str, media_type: str) -> Route:
     content = files(__package__).joinpath(name).read_bytes()
 
-    def serve(_: Request) -> Response:
+    async def serve(_: Request) -> Response:
         return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
-    return serve
+    return Route(path, serve, include_in_schema=False)
