@@ -11,7 +11,7 @@ from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.base.steps import Check, IoRequest
-from cbspec_simulator.variations.parts import Change, framed, websocket_by
+from cbspec_simulator.variations.parts import Change, framed, part, websocket_by
 from cbspec_simulator.variations.steps import checking
 
 
@@ -114,6 +114,9 @@ def _nothing_after_a_dial(dial: Check, attempt: Attempt) -> IoRequest | None:
 
 
 CHANGES: dict[str, Change] = {
+    "whole-objects": part(
+        stream=lambda limits: StreamFramer(max_message=limits.max_message, max_depth=limits.max_message)
+    ),
     "input-split-not-understood": framed(_ImpatientFramer),
     "input-split-character-mangled": _read_as(lambda data: data.decode("utf-8", "replace").encode()),
     "input-single-bytes-lost": _read_as(lambda data: data if len(data) > 1 else b""),
