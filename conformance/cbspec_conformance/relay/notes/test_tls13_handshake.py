@@ -126,7 +126,8 @@ def test_answer_to_the_client_hello(relay: RelayUnderTest) -> None:
         seen = client.seen
         unasked = set(seen.hello_extensions) - {43, 51} | set(seen.encrypted_extensions) - {0, 10}
         if seen.sessions - {offer.session}:
-            raise Broken("a ServerHello with the session id of the ClientHello", "another session id")
+            which = "a HelloRetryRequest and a ServerHello" if seen.retried else "a ServerHello"
+            raise Broken(f"{which} with the session id of the ClientHello", "another session id")
         if odd := seen.records - {b"\x03\x03"}:
             raise Broken("records of version 0x0303", f"a record of version 0x{max(odd).hex()}")
         if seen.legacy != b"\x03\x03" or seen.compression:
