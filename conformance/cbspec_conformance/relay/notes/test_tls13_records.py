@@ -109,7 +109,7 @@ def test_sizes_of_records(relay: RelayUnderTest, identifier: str) -> None:
 def test_faults_end_the_connection(relay: RelayUnderTest, identifier: str) -> None:
     """Send faulty records, messages out of order, data after close_notify, or half a request, each on a connection."""
     hand = HandMade(relay)
-    for name, fault in _FAULTS[identifier].items():
+    for name, fault in list(_FAULTS[identifier].items()) * _TIMES.get(identifier, 1):
         outcome = _after(hand, fault)
         if outcome == SERVED:
             raise Broken(f"nothing that is acted on after {name}", "an answer to the request")
@@ -248,6 +248,7 @@ _FAULTS: dict[str, dict[str, Fault]] = {
     "CB-TLS-020": {"half a request and a FIN": _cut_off, "half a record and a FIN": _cut_record},
 }
 _MUST_END = ("CB-TLS-017", "CB-TLS-018", "CB-TLS-025")
+_TIMES = {"CB-TLS-019": 3}  # a TLS library that reads ahead may act on later data in one attempt, not in the next
 _MAY_WAIT = ("no Finished",)  # some servers skip what they can't decrypt, and wait for the Finished
 
 
