@@ -8,7 +8,7 @@ other text ends at the line feed. After a broken message, reading resumes at the
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 from cbspec.protocol.strictjson import MAX_DEPTH
@@ -59,7 +59,7 @@ class RawMessage(NamedTuple):
     binary: bool = False
 
 
-class _Want(Enum):
+class _Want(IntEnum):  # the hash of another enum is a call of Python
     """The next token that the grammar allows in an object or array."""
 
     VALUE = auto()

@@ -23,7 +23,9 @@ class HttpServer(uvicorn.Server):
     def __init__(self, listening: socket.socket, controls: Controls, streams: Streams, token: str | None) -> None:
         api = make_api(controls, streams, token)
         super().__init__(
-            uvicorn.Config(api, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                api, ws="none", lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            )
         )
         self._streams = streams
         self._task = asyncio.get_running_loop().create_task(self.serve([listening]))

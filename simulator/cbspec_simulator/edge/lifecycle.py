@@ -67,16 +67,8 @@ class Lifecycle:
             self._not_secured("plain text is served instead of TLS")
             return
         self._open = True
-        hello, self._head = read_client_hello(self._head), b""
-        facts = TlsFacts(
-            agreed.version,
-            agreed.cipher,
-            hello.server_name,
-            ",".join(hello.protocols),
-            agreed.certificate,
-            agreed.resumed,
-            hello.versions,
-        )
+        head, self._head = self._head, b""
+        facts = TlsFacts(agreed.version, agreed.cipher, agreed.certificate, agreed.resumed, head)
         self._tell(Secured(self._number, facts))
 
     def failed(self, error: TlsFailed, sent: bytes, layer: TlsLayer) -> tuple[EndedBy, EndedHow, str]:

@@ -47,6 +47,7 @@ class ReadThrottle:
         "_completed",
         "_crowd",
         "_data",
+        "_fixed",
         "_heard",
         "_message",
         "_others",
@@ -69,6 +70,7 @@ class ReadThrottle:
         self._message = 0  # bytes since the end of the last message
         self._completed = 0  # messages that the last piece completed
         self._size = _USUAL
+        self._fixed = 0.0  # seconds that a piece takes whatever its size
         self._owed = 0.0  # seconds for large messages, less the share of the time since
         self._since = 0.0
         self._spent = 0.0  # seconds of the last turn
@@ -144,6 +146,11 @@ class ReadThrottle:
 
     def _adapt(self, seconds: float, wanted: float) -> None:
         """Adapt the size of pieces to the wanted time; smaller ones don't shorten the work on a single message."""
+        if not self._completed:
+            # Without this, the smallest pieces stay small on a machine that calls our functions slowly.
+            if self._size == _LEAST:
+                self._fixed = min(seconds, 2 * wanted)
+            seconds -= self._fixed
         if seconds > wanted and self._completed != 1:
             self._size = max(_FEW if self._completed else _LEAST, self._size // 4)
         elif seconds < wanted / 2 and not self.backlog:

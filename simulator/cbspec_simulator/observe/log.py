@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from typing import IO, Any, Final
 
@@ -94,7 +93,9 @@ def _below_messages(event: Event) -> None:
         case Accepted(number, address):
             _line(logging.DEBUG, "accepted", number, _NOBODY, address=address)
         case Secured(number, facts):
-            _line(logging.DEBUG, "secured", number, _NOBODY, **_given(asdict(facts)))
+            names = ("version", "cipher", "server_name", "alpn", "client_certificate", "resumed", "offered")
+            values = {name: getattr(facts, name) for name in names}
+            _line(logging.DEBUG, "secured", number, _NOBODY, **_given(values))
         case NotSecured():
             values = event._asdict()
             values["plain"] = redact_message(event.plain)

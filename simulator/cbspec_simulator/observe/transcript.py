@@ -106,7 +106,7 @@ class TranscriptEntry:
 # An entry before it is read: number, time, connection, transport and address, tenant and subject (or the token that
 # names them), event, type, text, by and of. Tokens are masked and decoded when it is read, since most never are.
 _Where = tuple[str, Address | str]
-_Note = tuple[int, float, int, _Where, tuple[str, str] | str, str, str, bytes | str, str, int]
+_Note = tuple[int, float, int, _Where, tuple[str, str] | str, str, str, bytes | str | TlsFacts, str, int]
 
 
 @dataclass(eq=False, slots=True)
@@ -143,6 +143,8 @@ _NOWHERE: Final = ("", "")
 
 def _entry(note: _Note) -> TranscriptEntry:
     number, when, connection, (transport, address), named_by, event, type_, text, by, of = note
+    if isinstance(text, TlsFacts):
+        text = _agreed(text)
     shown = redact_message(text) if isinstance(text, bytes) else redact(text)
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
     tenant, subject = map(redact, acts_for)
@@ -190,8 +192,7 @@ class RelayTranscript:
 
     def _secured(self, event: Secured) -> None:
         facts = event.facts
-        certificate = f"client certificate {facts.client_certificate}" if facts.client_certificate else ""
-        text = _listed(facts.cipher, *_offers(facts), certificate, "resumed" if facts.resumed else "")
+        text = facts if len(facts.head) <= LONGEST else _agreed(facts)
         self._add(event.number, _NOBODY, "secured", facts.version, text)
 
     def _not_secured(self, event: NotSecured) -> None:
@@ -247,9 +248,9 @@ class RelayTranscript:
             self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, text)
 
     def _ended(self, event: ConnectionEnding) -> None:
-        text = redact_message(event.unfinished)
+        text: bytes | str = event.unfinished
         if event.unparsed:
-            text = _listed(text, f"{event.unparsed} bytes of an incomplete frame")
+            text = _listed(redact_message(event.unfinished), f"{event.unparsed} bytes of an incomplete frame")
         self._add(event.number, self._named_by(event.number), "ended", str(event.how), text, by=str(event.by))
 
     def _disconnected(self, event: Disconnected) -> None:
@@ -308,7 +309,7 @@ class RelayTranscript:
         named_by: tuple[str, str] | str,
         event: str,
         type_: str,
-        text: bytes | str = "",
+        text: bytes | str | TlsFacts = "",
         *,
         padding: int = 0,
         by: str = "",
@@ -332,6 +333,12 @@ class RelayTranscript:
                 self.close()
         for follower in tuple(self._followers):
             follower(entry)
+
+
+def _agreed(facts: TlsFacts) -> str:
+    """Return the facts of a handshake, as words."""
+    certificate = f"client certificate {facts.client_certificate}" if facts.client_certificate else ""
+    return _listed(facts.cipher, *_offers(facts), certificate, "resumed" if facts.resumed else "")
 
 
 def _offers(of: TlsFacts | NotSecured) -> tuple[str, ...]:

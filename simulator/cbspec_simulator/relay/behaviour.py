@@ -15,6 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from cbspec.profile.identity import DevelopmentCA
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import Framer, RequestRefused
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from cbspec_simulator.settings.config import LimitSettings
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER: Final = msgspec.json.Encoder()  # makes the same text of strings and arrays in a fraction of the time
 _BEAT: Final = to_dict(HeartbeatResponse())  # the most frequent answer, and always the same
 _BEAT_TEXT: Final = _COMPACT.encode(_BEAT).encode()
 
@@ -183,7 +186,7 @@ def encoded(answer: Answer) -> tuple[Body, bytes]:
 
 def _encoded(answer: Answer) -> tuple[Body, bytes]:
     body = to_dict(answer)
-    return body, _COMPACT.encode(body).encode()
+    return body, _ENCODER.encode(body)
 
 
 _encoded_once = lru_cache(maxsize=16)(_encoded)  # the answer to a hello depends on the configuration only

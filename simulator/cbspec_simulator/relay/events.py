@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple, get_args
 
+from cbspec.protocol.client_hello import read_client_hello
 from cbspec_simulator.base.state import ConnectionState
 from cbspec_simulator.faults.engine import Decision
 
@@ -35,21 +36,33 @@ class EndedHow(StrEnum):
     TIMEOUT = "timeout"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFacts:
+class TlsFacts(NamedTuple):
     """The facts of a completed handshake; a member is empty if the client sent nothing of the kind.
 
-    `server_name` (SNI), `offered` (the versions of TLS) and `alpn` (the application protocols, separated by commas) are
-    those of the ClientHello; `client_certificate` is the subject of the client's.
+    `client_certificate` is the subject of the client's. `head` has the client's first bytes: they are parsed when a
+    subscriber reads what the ClientHello says, since most never do.
     """
 
     version: str
     cipher: str
-    server_name: str = ""
-    alpn: str = ""
     client_certificate: str = ""
     resumed: bool = False
-    offered: tuple[str, ...] = ()
+    head: bytes = b""
+
+    @property
+    def server_name(self) -> str:
+        """The server's name in the ClientHello (SNI)."""
+        return read_client_hello(self.head).server_name
+
+    @property
+    def alpn(self) -> str:
+        """The application protocols in the ClientHello, separated by commas."""
+        return ",".join(read_client_hello(self.head).protocols)
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The versions of TLS in the ClientHello."""
+        return read_client_hello(self.head).versions
 
 
 class Accepted(NamedTuple):

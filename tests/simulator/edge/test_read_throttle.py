@@ -121,6 +121,8 @@ def test_large_messages_are_read_in_few_pieces_and_expensive_ones_do_not_shrink_
     found = Work(bytes(1 << 20)).turns(lambda piece: (len(piece) * 1e-10 + 0 * next(pieces), 0))
     assert found[-1][1] is None
     assert next(pieces) < 50
+    found = Work(bytes(1 << 20), busy=True).turns(lambda _: (0.00004, 0))  # a slow machine: any piece takes 40 µs
+    assert len(found) < 50
     found = Work(bytes(10 * module._USUAL)).turns(lambda _: (0.01, 1))
     assert {len(turn) for turn, _ in found} == {module._USUAL}
 
