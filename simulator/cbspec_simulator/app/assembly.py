@@ -123,7 +123,7 @@ class Simulator:
             await self._control.close()
             self._control = None
         if self._metrics is not None:
-            await asyncio.to_thread(self._metrics.close)
+            self._metrics.close()
             self._metrics = None
         if self._server is not None:
             server, self._server = self._server, None

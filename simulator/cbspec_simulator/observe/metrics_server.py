@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from socketserver import ThreadingMixIn
-from threading import Thread
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -17,15 +17,15 @@ _HOST = "127.0.0.1"
 
 
 class MetricsServer:
-    """Serves metrics over HTTP in a thread, until `close`; raises OSError if it can't listen on the port."""
+    """Serves metrics over HTTP until `close`, from the running loop; raises OSError if it can't listen on the port."""
 
     def __init__(self, metrics: Collector, port: int, behaviour: Behaviour) -> None:
         registry = CollectorRegistry()
         registry.register(metrics)
         application = behaviour.metrics(make_wsgi_app(registry))
         self._server = make_server(_HOST, port, application, server_class=_Server, handler_class=_Quiet)
-        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self._thread.start()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._server, self._server.handle_request)
 
     @property
     def url(self) -> str:
@@ -33,9 +33,8 @@ class MetricsServer:
         return f"http://{_HOST}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
-        """End the thread and close the socket."""
-        self._server.shutdown()
-        self._thread.join()
+        """Close the socket."""
+        self._loop.remove_reader(self._server)
         self._server.server_close()
 
 
@@ -43,10 +42,12 @@ class _Server(ThreadingMixIn, WSGIServer):
     """Serves each request in its own thread, so that a slow client delays no other."""
 
     daemon_threads = True
+    timeout = 0.0  # seconds to wait for a connection that has gone
 
     def server_bind(self) -> None:
         # The base class looks up the host's full name in the DNS, which may take seconds.
         self.socket.bind(self.server_address)
+        self.socket.setblocking(False)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
