@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cbspec.profile import target
 from cbspec.profile.target import DEVELOPMENT, Endpoint
@@ -22,14 +22,15 @@ from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.server import RelayServer
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.log import LOGGED, log_event
-from cbspec_simulator.observe.metrics import RelayMetrics
-from cbspec_simulator.observe.metrics_server import MetricsServer
 from cbspec_simulator.observe.transcript import RelayTranscript
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.events import Controlled
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError, TimelineEntry
 from cbspec_simulator.settings.issuing import issuer_settings
+
+if TYPE_CHECKING:
+    from cbspec_simulator.observe.metrics_server import MetricsServer
 
 log = logging.getLogger("simulator")
 
@@ -97,6 +98,9 @@ class Simulator:
         self._relay, self._server = relay, server
         try:
             if self.config.metrics.enabled:
+                from cbspec_simulator.observe.metrics import RelayMetrics
+                from cbspec_simulator.observe.metrics_server import MetricsServer
+
                 with _errors(f"[metrics] port {self.config.metrics.port}"):
                     metrics = RelayMetrics(relay, self.clock.monotonic)
                     self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)

@@ -164,7 +164,9 @@ def test_an_error_may_contain_another_tenants_name_only_if_it_is_a_word(
     other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))
     target = make_target(other)
     session = target.connect()
-    target.log.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.heartbeat().secrets))
+    target.log.observe(
+        made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.heartbeat().secrets)
+    )
     assert ["CB-ERR-004" in finding.requirement for finding in target.log.findings] == [True] * leaks
 
 
