@@ -38,6 +38,8 @@ _SOON: Final = ("CB-LIM-006", "CB-LIM-014")
 _ROWS: Final = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-004", "CB-LIM-011", "CB-LIM-013", *_SOON)
 """The requirements that a tenant without room breaks."""
 
+_Room = tuple[int, tuple[Exchange, ...]]  # the room that was found, and the refusal if it was less than wanted
+
 _BRIEFLY: Final = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
 _SHORT: Final = tuple(pause for pause in PAUSES if pause <= 1)
 
@@ -66,7 +68,7 @@ def tenants_limits(relay: RelayUnderTest, keys: Sequence[LimitKey] = _KEYS, *, e
     return found
 
 
-def room(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
+def room(relay: RelayUnderTest, limit: TenantLimit) -> _Room:
     """Take all the room that the relay gives and release it; return how much it was, and the refusal if it was less."""
     relay.room.use(limit.tenant)
     try:
@@ -75,11 +77,19 @@ def room(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange
         relay.room.close_sessions()
 
 
-def _tunnels(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
+def _entered(relay: RelayUnderTest, limit: TenantLimit) -> tuple[ProbeSession, Exchange | None]:
+    """Return a session after hello and auth, and the exchange of the auth if it was refused for lack of room."""
+    if session := relay.entered_at_once(limit.tenant):
+        return session, None
     session = relay.greeted()
     exchange = relay.authenticate(session, limit.tenant)
-    if _is_full(relay, exchange, limit):
-        return 0, (exchange,)
+    return session, exchange if _is_full(relay, exchange, limit) else None
+
+
+def _tunnels(relay: RelayUnderTest, limit: TenantLimit) -> _Room:
+    session, refused = _entered(relay, limit)
+    if refused is not None:
+        return 0, (refused,)
     if relay.facts.pipelines:
         found = session.ask_together([relay.tunnel_info(limit.tenant.id) for _ in range(limit.size)])
         opened = sum(map(judge.is_success, found.answers))
@@ -93,13 +103,13 @@ def _tunnels(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exch
     return limit.size, ()
 
 
-def _connections(relay: RelayUnderTest, limit: TenantLimit) -> tuple[int, tuple[Exchange, ...]]:
+def _connections(relay: RelayUnderTest, limit: TenantLimit) -> _Room:
     def take() -> Exchange | None:
-        session = relay.greeted()
-        exchange = relay.authenticate(session, limit.tenant)
-        if judge.served(exchange) and occupies(relay, limit.tenant):
+        session, refused = _entered(relay, limit)
+        if refused is None and occupies(relay, limit.tenant):
             exchange = session.ask(relay.tunnel_info(limit.tenant.id), fence=False)
-        return exchange if _is_full(relay, exchange, limit) else None
+            refused = exchange if _is_full(relay, exchange, limit) else None
+        return refused
 
     full = [exchange for exchange in at_once([take] * limit.size) if exchange is not None]
     return limit.size - len(full), tuple(full[:1])
@@ -120,15 +130,13 @@ def occupies(relay: RelayUnderTest, tenant: Tenant) -> bool:
     return tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0))
 
 
-def regained(
-    relay: RelayUnderTest, limit: TenantLimit, wanted: int, pauses: tuple[float, ...] = ()
-) -> tuple[int, tuple[Exchange, ...]]:
+def regained(relay: RelayUnderTest, limit: TenantLimit, wanted: int, pauses: tuple[float, ...] = ()) -> _Room:
     """Return the room as `room` does, as soon as it is `wanted`, and after all pauses in any case.
 
     Nothing is held during a pause: a relay that gives room back late would otherwise never have all of it.
     """
     ledger = relay.shared.ledger
-    found: tuple[int, tuple[Exchange, ...]] = (0, ())
+    found: _Room = (0, ())
     for pause in [each for each in pauses or PAUSES if each >= ledger.pause] or [ledger.pause]:
         relay.room.close_sessions()
         if pause:
@@ -353,23 +361,30 @@ def keeps_room(relay: RelayUnderTest, requirement: str, keys: Sequence[LimitKey]
     if not found:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
     for limit in found:
+        before: _Room | None = None
         if requirement != _CLOSE and f"{_CLOSE} {limit.name}" not in ledger.cleared:
             if _CLOSE in ledger.lost:
                 raise Inconclusive(f"{ledger.lost[_CLOSE]} (see {_CLOSE})")
-            with relay.control("room after a close"):
-                _check(relay, _CLOSE, limit)
+            # A limit that has all its room has lost none by the close of its connections in the preflight.
+            before = regained(relay, limit, limit.size, _SHORT)
+            if not before[0] == limit.size == relay.facts.room.get(limit.name):
+                before = None
+                with relay.control("room after a close"):
+                    _check(relay, _CLOSE, limit)
         if requirement != _CLOSE and ledger.pause > relay.tempo.most:
             raise NotExercised("the relay gives room back so late that proving a loss would take minutes")
-        _check(relay, requirement, limit)
+        _check(relay, requirement, limit, before)
 
 
-def _check(relay: RelayUnderTest, requirement: str, limit: TenantLimit) -> None:
+def _check(relay: RelayUnderTest, requirement: str, limit: TenantLimit, measured: _Room | None = None) -> None:
+    """Check that a requirement's actions lose no room of a limit, which was `measured` just now (None: it was not)."""
     ledger = relay.shared.ledger
     pauses = _SHORT if requirement in ledger.lost else PAUSES
     cleared = f"{requirement} {limit.name}" in ledger.cleared
     if (cleared or ledger.lost) and ledger.whole.get(limit.name) == 0:  # it was waited for
         raise Inconclusive(f"the relay has no room left for {limit.name}")
-    before, refusal = regained(relay, limit, ledger.whole.get(limit.name, relay.facts.room.get(limit.name, limit.size)))
+    wanted = ledger.whole.get(limit.name, relay.facts.room.get(limit.name, limit.size))
+    before, refusal = measured or regained(relay, limit, wanted)
     if not before:
         began = relay.facts.room.get(limit.name, 0)
         if requirement != _CLOSE or cleared or ledger.lost or not began:

@@ -251,17 +251,33 @@ class RelayUnderTest:
         if self.facts.auth:
             raise NeverWorks(f"auth doesn't work on this relay: {self.facts.auth}")
         self.room.use(tenant, connections=1)
-        if self.facts.pipelines and at is None:
-            usual = source is None and not transport
-            ticket = f"{tenant.id} {(subject or '').removeprefix(self.stem)}" if usual and self.facts.resumes else ""
-            if session := self.entered(tenant, token, source=source, transport=transport, ticket=ticket):
-                return session
+        if at is None and (
+            session := self.entered_at_once(tenant, token, subject=subject, source=source, transport=transport)
+        ):
+            return session
 
         def attempt() -> tuple[ProbeSession, Exchange]:
             session = self.greeted(at=at, source=source, transport=transport)
             return session, self.authenticate(session, tenant, token=token)
 
         return self._served(f"auth of {tenant.id}", tenant.id, attempt)
+
+    def entered_at_once(
+        self,
+        tenant: Tenant,
+        token: str = "",
+        *,
+        subject: str | None = None,
+        source: str | None = None,
+        transport: str = "",
+    ) -> ProbeSession | None:
+        """Return a session after hello and auth in one flight, or None if this relay or its limits don't allow that."""
+        if not self.facts.pipelines:
+            return None
+        usual = source is None and not transport
+        ticket = f"{tenant.id} {(subject or '').removeprefix(self.stem)}" if usual and self.facts.resumes else ""
+        token = token or self.tokens.valid(tenant, subject)
+        return self.entered(tenant, token, source=source, transport=transport, ticket=ticket)
 
     def entered(
         self, tenant: Tenant, token: str, *, source: str | None = None, transport: str = "", ticket: str = ""
@@ -369,9 +385,12 @@ class RelayUnderTest:
         }
         return requests[kind]()
 
-    def show(self, token: object, why: str) -> Exchange:
-        """Send a bad token on a new connection; a tunnel that is opened afterwards is a breach."""
-        session = self.greeted()
+    def show(self, token: object, why: str, on: ProbeSession | None = None) -> Exchange:
+        """Send a bad token on a session after hello; a tunnel that is opened afterwards is a breach.
+
+        Without a session `on` which to send it, a new one is used and closed.
+        """
+        session = on or self.greeted()
         request = {"type": "auth"} if token is MISSING else {"type": "auth", "token": token}
         exchange = session.ask(request, invalid=why, followed=True)
         if any(answer.type == "error" for answer in exchange.answers) and not session.ended:
@@ -380,7 +399,9 @@ class RelayUnderTest:
                 seen = f"{judge.describe(after.answers[0])}, after the token was refused"
                 breach = Breach("CB-AUT-016", "no tunnel after a refused auth", seen)
                 self.log.breach(breach, after, expectation=Expectation(ExpectationKind.NOT_ACCEPTED))
-        session.close()
+                session.close()
+        if on is None:
+            session.close()
         return exchange
 
     # ------------------------------------------------------------------ room and life
