@@ -7,6 +7,7 @@ from typing import Any
 
 from cbspec.profile.profile import Tenant
 from cbspec.protocol.state import SUCCESS_TYPES
+from cbspec.tokens.forgery import Forgery
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
@@ -17,7 +18,7 @@ from cbspec_conformance.properties.damage import is_beyond_readers
 from cbspec_conformance.record.changes import changed, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
-from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.kinds import each, in_turn
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
@@ -97,6 +98,32 @@ def invalid_member_refused(relay: RelayUnderTest, member: str, values: Mapping[s
             judge.refused_with(exchange, *codes)
 
     each(values, check)
+
+
+def each_forgery_refused(
+    relay: RelayUnderTest, identifier: str, valid: str, codes: Callable[[Forgery, object], tuple[str, ...]]
+) -> None:
+    """Send every forgery of a requirement, made from the `valid` token; each must draw one of its `codes` (none: any).
+
+    A relay that leaves the connection open gets the next one on it; at its end, a new valid token must be accepted.
+    """
+
+    def check(session: ProbeSession, forgery: Forgery) -> None:
+        token = relay.tokens.forged(forgery, valid)
+        if wanted := codes(forgery, token):
+            judge.refused_with(relay.show(token, forgery.sentence, session), *wanted)
+
+    in_turn(
+        relay.tokens.forgeries(identifier, relay.tenant),
+        relay.greeted,
+        check,
+        control=lambda session: takes_auth(relay, session),
+    )
+
+
+def takes_auth(relay: RelayUnderTest, session: ProbeSession) -> bool:
+    """Whether a valid auth is accepted on a session, for example after refused ones. A control."""
+    return judge.served(relay.authenticate(session, relay.tenant))
 
 
 def record_reaction(

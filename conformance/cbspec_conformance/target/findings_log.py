@@ -124,12 +124,15 @@ class FindingsLog:
         self.findings.append(blamed(record, self.case, exchange=exchange))
 
     def judge_invariant(self, requirement: str) -> None:
-        """Make an invariant the case's own judgement. Raises Broken if it was broken in this case."""
+        """Make an invariant the case's own judgement. Raises Broken if it was broken in this case.
+
+        The breach is forgotten: a case that tries again finds it again.
+        """
         for finding in [finding for finding in self.findings if finding.requirement == requirement]:
             self.findings.remove(finding)
             breach = Breach(requirement, finding.expected, finding.seen)
             self.transcript.add(Blamed(self.transcript.now(), 0, breach, claimed=True))
-            exchanges = self._breached[requirement, finding.seen]
+            exchanges = self._breached.pop((requirement, finding.seen))
             raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement, expectation=INVARIANT)
 
     def unsuccessful(self) -> tuple[Exchange, ...]:

@@ -10,7 +10,6 @@ from cbspec.profile.profile import Profile, Tenant
 from cbspec.tokens.forgery import Forgery, by_requirement
 from cbspec_conformance.failures.recipes import SPOILED, Recipes
 from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.target.kinds import each
 
 _Made = TypeVar("_Made")
 
@@ -87,8 +86,8 @@ class TokenSource:
         """Return a token with a wrong signature."""
         return self.spoil(self.valid(tenant))
 
-    def each_forgery(self, identifier: str, tenant: Tenant, check: Callable[[Forgery], None]) -> None:
-        """Call `check` with every forgery of a requirement that can be made; raise NotExercised if none can."""
+    def forgeries(self, identifier: str, tenant: Tenant) -> dict[str, Forgery]:
+        """Return every forgery of a requirement that can be made, by name; raise NotExercised if none can."""
         lacks: NotExercised | None = None
         possible: dict[str, Forgery] = {}
         for forgery in by_requirement(identifier):
@@ -100,7 +99,7 @@ class TokenSource:
                 possible[forgery.name] = forgery
         if not possible and lacks is not None:
             raise lacks
-        each(possible, check)
+        return possible
 
 
 def _exercised(make: Callable[[], _Made]) -> _Made:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.runner.outcomes import TimeUp
-from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.kinds import each, in_turn
 from tests.conformance.build import HELLO, error, exchange
 from tests.conformance.build import exchange as made
 from tests.conformance.conftest import MakeTarget
@@ -182,7 +184,8 @@ SILENCE = Broken("an error", "silence", SEEN, requirement="CB-HEL-005")
         ({"two": SILENCE, "four": SILENCE}, "expected an error; seen: silence (two; broken, too: four)", 6),
         ({"one": Inconclusive("slow one"), "two": Inconclusive("slow two")}, "slow one", 6),
         (dict.fromkeys(KINDS, SILENCE), "expected an error; seen: silence (one; broken, too: two, three, four)", 4),
-        ({"two": NotExercised("give a key")}, "give a key", 2),
+        ({"two": NotExercised("give a key")}, "", 6),
+        (dict.fromkeys(KINDS, NotExercised("give a key")), "give a key", 6),
     ],
 )
 def test_every_kind_is_tried_and_the_failure_names_the_broken_ones(
@@ -203,6 +206,41 @@ def test_every_kind_is_tried_and_the_failure_names_the_broken_ones(
     assert (str(raised or ""), len(seen)) == (result, tried)
     if isinstance(raised, Broken):
         assert (raised.exchanges, raised.requirement) == ((SEEN,), "CB-HEL-005")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "control", "most", "places"),
+    [
+        ({}, True, None, [1, 1, 1, 1, 1, 1]),
+        ({}, True, 4, [1, 1, 1, 1, 2, 2]),
+        ({"three": (3,)}, True, None, [1, 1, 1, 2, 2, 2, 2]),  # tried again on a new connection, which shows nothing
+        ({"one": (1,), "three": (1, 2)}, True, None, [1, 2, 2, 3, 4, 4, 4]),
+        ({}, False, None, [1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 6]),  # no control: all but the first again, each alone
+    ],
+)
+def test_kinds_on_one_connection_are_confirmed_on_a_new_one(
+    breaks: Mapping[str, Sequence[int]],
+    control: bool,
+    most: int | None,
+    places: Sequence[int],
+    simulated: Profile,
+    make_target: MakeTarget,
+) -> None:
+    """`breaks` has the kinds that are broken at these places of a connection, `places` the connection of each try."""
+    target, seen = make_target(simulated), list[int]()
+
+    def check(session: ProbeSession, kind: str) -> None:
+        seen.append(session.wire.number)
+        if seen.count(session.wire.number) in breaks.get(kind, ()):
+            raise SILENCE
+
+    raised = ""
+    try:
+        in_turn({kind: kind for kind in KINDS}, target.greeted, check, most=most, control=lambda _: control)
+    except Broken as broken:
+        raised = broken.seen
+    assert [sorted({*seen}).index(number) + 1 for number in seen] == places
+    assert raised == ("silence (one; broken, too: three)" if "one" in breaks else "")
 
 
 def test_only_waiting_for_the_relay_counts_against_it(simulated: Profile, make_target: MakeTarget) -> None:

@@ -18,9 +18,9 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.error_codes.refusals import fill_tunnels, limit_holds, limited_tenant
-from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
+from cbspec_conformance.relay.requests import UNKNOWN, takes_auth, with_tunnel
 from cbspec_conformance.runner.marks import limits, requirement
-from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.kinds import each, in_turn
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SOMEONE = "cbspec-someone-else"
@@ -106,16 +106,15 @@ def test_bad_auth_with_more_members(relay: RelayUnderTest, kind: str) -> None:
         judge.refused(session.ask({"type": "auth", **token}, invalid=f"the token is {kind}"))
         _still_refused(session, relay.tunnel_info(), "no tunnel")
 
-    def check(members: Members) -> None:
-        with contextlib.closing(relay.greeted()) as session:
-            exchange = session.ask({"type": "auth", **token, **members}, invalid=f"the token is {kind}")
-            judge.not_accepted(exchange, "no success of an auth with a bad token")
-            _still_refused(session, relay.tunnel_info(), "no tunnel after an auth with a bad token")
+    def check(session: ProbeSession, members: Members) -> None:
+        exchange = session.ask({"type": "auth", **token, **members}, invalid=f"the token is {kind}")
+        judge.not_accepted(exchange, "no success of an auth with a bad token")
+        _still_refused(session, relay.tunnel_info(), "no tunnel after an auth with a bad token")
 
     valid = relay.tokens.valid(relay.tenant)
     elsewhere = {**dict.fromkeys(("jwt", "access_token"), valid), "authorization": f"Bearer {valid}"}
     groups = {**_groups(relay.tenant.id), "a valid token elsewhere": elsewhere}
-    each(groups, check, together=relay.room.together)
+    in_turn(groups, relay.greeted, check, control=lambda session: takes_auth(relay, session))
 
 
 @requirement("CB-AUT-020")

@@ -17,6 +17,7 @@ from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.error_codes.refusals import seen
 from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, TYPES, needs_transport, ready
 from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
@@ -59,16 +60,25 @@ def test_any_spelling_split_anywhere(relay: RelayUnderTest, kind: str, transport
     explorer.explore(_FORMS, check)
 
 
+_UNESCAPED = {
+    "U+0085": "\u0085",
+    "U+2028": "\u2028",
+    "U+2029": "\u2029",
+    "opening brace": "{",
+    "closing brace": "}",
+    "many brackets": "[{" * 40,
+}
+
+
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize(
-    "letters",
-    ["\u0085", "\u2028", "\u2029", "{", "}", "[{" * 40],
-    ids=["U+0085", "U+2028", "U+2029", "open", "close", "many"],
-)
-def test_characters_that_need_no_escape(relay: RelayUnderTest, letters: str) -> None:
-    """Request a tunnel_id with brackets or line separators, first as escapes, then as plain characters."""
-    escaped = "".join(f"\\u{ord(letter):04x}" for letter in letters)
-    _same_either_way(relay, letters, escaped, letters, may_refuse=True)
+def test_characters_that_need_no_escape(relay: RelayUnderTest) -> None:
+    """Request tunnel_ids with brackets or line separators, first as escapes, then as plain characters."""
+
+    def check(letters: str) -> None:
+        escaped = "".join(f"\\u{ord(letter):04x}" for letter in letters)
+        _same_either_way(relay, letters, escaped, letters, may_refuse=True)
+
+    each(_UNESCAPED, check)
 
 
 _ESCAPES = {
@@ -82,11 +92,14 @@ _ESCAPES = {
 
 
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize("kind", list(_ESCAPES))
-def test_escapes_mean_their_characters(relay: RelayUnderTest, kind: str) -> None:
-    """Request a tunnel_id with a plain character, which is accepted, then another with the character as an escape."""
-    letter, escape = _ESCAPES[kind]
-    _same_either_way(relay, letter, letter, escape)
+def test_escapes_mean_their_characters(relay: RelayUnderTest) -> None:
+    """Request tunnel_ids with a plain character, which is accepted, then others with the character as an escape."""
+
+    def check(kind: tuple[str, str]) -> None:
+        letter, escape = kind
+        _same_either_way(relay, letter, letter, escape)
+
+    each(_ESCAPES, check)
 
 
 def _same_either_way(
@@ -96,7 +109,8 @@ def _same_either_way(
 
     A relay that refuses all tunnel_ids with such unescaped characters may do so (`may_refuse`).
     """
-    exchange = _request_written(relay, letters, control)
+    sessions = Sessions(relay)
+    exchange = _request_written(relay, sessions, letters, control)
     if judge.error_code(exchange) == "invalid_tunnel_info":
         raise NotExercised(TUNNEL_ID_REFUSED)
     if not _understood(exchange):
@@ -104,8 +118,7 @@ def _same_either_way(
         raise Inconclusive(
             f"the control failed: the same characters written as {quoted(control, 20)} draw {_seen(exchange)}"
         )
-    relay.close()
-    exchange = _request_written(relay, letters, spelling)
+    exchange = _request_written(relay, sessions, letters, spelling)
     if may_refuse and judge.error_code(exchange) == "invalid_tunnel_info":
         raise NotExercised(TUNNEL_ID_REFUSED)
     judge.accepted(exchange)
@@ -113,13 +126,12 @@ def _same_either_way(
         raise Broken("the tunnel_id of the request", _seen(exchange), exchange)
 
 
-def _request_written(relay: RelayUnderTest, letters: str, written: str) -> Exchange:
-    """Request a tunnel on a new connection, with `letters` in its tunnel_id that are written as `written`."""
-    session = relay.authenticated()
+def _request_written(relay: RelayUnderTest, sessions: Sessions, letters: str, written: str) -> Exchange:
+    """Request a tunnel with `letters` in its tunnel_id that are written as `written`."""
+    session = sessions.next()
     request = relay.tunnel_info(session.tenant)
     request["tunnel_id"] += f"{letters}end"
     text = json.dumps(request, ensure_ascii=False).replace(f"{letters}end", f"{written}end").encode()
-    relay.room.for_tunnel(session.tenant)
     return session.ask(request, encode=lambda _: text)
 
 

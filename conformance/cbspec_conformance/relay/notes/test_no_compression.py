@@ -12,9 +12,12 @@ import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
+from cbspec_conformance.oracles.referee import is_closed
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.relay.requests import with_tunnel_and_heartbeat
 from cbspec_conformance.relay.upgrade import accepted_upgrade
 from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.kinds import in_turn
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _KINDS: dict[str, Callable[[bytes], bytes]] = {
@@ -35,14 +38,18 @@ def test_output_is_not_compressed(relay: RelayUnderTest) -> None:
 
 
 @requirement("CB-CMP-002")
-@pytest.mark.parametrize("kind", list(_KINDS))
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
-def test_compressed_input(relay: RelayUnderTest, request_type: str, kind: str) -> None:
-    """Send a request compressed; without compression it was accepted."""
-    session = with_tunnel_and_heartbeat(relay)
-    data = _in_one_line(relay, request_type, _KINDS[kind])
-    exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
-    judge.not_accepted(exchange, "no success answer to compressed input")
+def test_compressed_input(relay: RelayUnderTest, request_type: str) -> None:
+    """Send a request compressed in several ways; without compression it was accepted."""
+
+    def check(session: ProbeSession, kind: str) -> None:
+        data = _in_one_line(relay, request_type, _KINDS[kind])
+        exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
+        judge.not_accepted(exchange, "no success answer to compressed input")
+        if not is_closed(data):
+            session.close()  # a relay may take later messages for the rest of the text
+
+    in_turn({kind: kind for kind in _KINDS}, lambda: with_tunnel_and_heartbeat(relay), check)
 
 
 def _in_one_line(relay: RelayUnderTest, request_type: str, compress: Callable[[bytes], bytes]) -> bytes:
