@@ -1,4 +1,4 @@
-"""Settings of all tests: repeatable examples, number of workers, and own directories for identity and cache."""
+"""Settings of all tests: repeatable examples, workers and what each runs, own directories for identity and cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,35 @@ settings.load_profile("repeatable")
 def pytest_xdist_auto_num_workers() -> int:
     """Use two workers for each processor, since tests wait for processes and sockets half of the time."""
     return 2 * (os.cpu_count() or 1)
+
+
+_TOGETHER = (
+    "tests/conformance/reporting/formats/",
+    "tests/conformance/reporting/html/",
+    "tests/simulator/control/page/",
+    "tests/simulator/testing/test_user_projects.py",
+)
+"""Tests that share recorded runs, a browser or a built wheel: one worker makes these, not each."""
+
+_LONG = (
+    "tests/repo/test_",
+    "tests/examples/",
+    "tests/adequacy/",
+    "tests/conformance/learning/",
+    "tests/conformance/client/",
+    "tests/conformance/test_",
+    "tests/conformance/runner/",
+)
+"""Tests of which some take longest. They begin the run, so that no worker has one of them left at its end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests, and group those that share something costly."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+    for item in items:
+        for place in filter(item.nodeid.startswith, _TOGETHER):
+            item.add_marker(pytest.mark.xdist_group(place))
 
 
 @pytest.fixture(scope="session", autouse=True)
