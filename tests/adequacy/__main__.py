@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.adequacy import orders
 from tests.adequacy.matrix import MatrixRow, summary, write
-from tests.adequacy.runs import fork_server, run
+from tests.adequacy.runs import run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
+from tests.support.forked import fork_server
 
 MATRIX = Path(__file__).parents[2] / "docs" / "reference" / "kill-matrix.md"
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import pkgutil
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import cbspec_conformance.relay
-from cbspec.cli import main
+import cbspec_conformance
 from cbspec.cli.explain import find_cases
 from cbspec_conformance.reporting.stream import RecordedRun, StreamError
 from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import MatrixRow, judge
 from tests.adequacy.sentences import untrue
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
+from tests.support.forked import NoStart, forked_relay
 from tests.support.processes import served
 from tests.support.results import results_of
 
@@ -33,53 +30,10 @@ SUITE = Path(cbspec_conformance.__file__).parent
 _LOGS = Path(__file__).parents[2] / ".adequacy"  # reports of runs with a bad verdict
 _PATIENCE = 1800.0  # seconds after which a run is stopped: a slow relay takes 15 minutes
 _WORKERS = ("-n", "4")  # several wait at a time
-_GRACE = 10.0  # seconds for a relay to end
-_START = 60.0  # seconds for its start
 
 
 class NoResults(Exception):
     """A run has no results; the text gives the reason."""
-
-
-def fork_server() -> ForkServerContext:
-    """Return a server that has imported the suite and the simulator."""
-    context = multiprocessing.get_context("forkserver")
-    cases = pkgutil.walk_packages(cbspec_conformance.relay.__path__, "cbspec_conformance.relay.")
-    parts = ("cbspec_conformance.runner.entry", "cbspec_conformance.runner.plugin", "cbspec_simulator.app.command")
-    context.set_forkserver_preload([*parts, *(module.name for module in cases), __name__])
-    return context
-
-
-@contextlib.contextmanager
-def _forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Iterator[Path]:
-    """Start a simulator in a forked process, yield its profile in `folder`, and stop it. Raises NoResults."""
-    profile = folder / "profile.toml"
-    ready, output = context.Pipe(duplex=False)
-    command = ("simulate", "--port", "0", "--json", "--profile-out", str(profile), *options)
-    process = context.Process(target=_serve, args=(command, output, folder))
-    process.start()
-    output.close()
-    try:
-        if not (ready.poll(_START) and os.read(ready.fileno(), 1)):
-            log = (folder / "relay.log").read_text(errors="replace")
-            raise NoResults(f"the relay doesn't start: {log.strip()[-300:]}")
-        yield profile
-    finally:
-        ready.close()
-        process.terminate()
-        process.join(_GRACE)
-        if process.is_alive():
-            process.kill()
-            process.join()
-
-
-def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
-    log = os.open(folder / "relay.log", os.O_CREAT | os.O_WRONLY, 0o600)
-    os.dup2(output.fileno(), 1)
-    os.dup2(log, 2)
-    output.close()
-    os.chdir(folder)
-    sys.exit(main(command))
 
 
 def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
@@ -177,8 +131,11 @@ def relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) ->
         with served(folder, *options) as relay:  # OpenSSL reads its configuration at the start of a process
             yield relay.profile_file
     else:
-        with _forked_relay(context, folder, *options) as profile:
-            yield profile
+        try:
+            with forked_relay(context, folder, *options) as profile:
+                yield profile
+        except NoStart as error:
+            raise NoResults(str(error)) from error
 
 
 def _selection(subject: Subject, *, whole: bool) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The command line as users run it: suite and simulator as processes."""
+"""The command line as users run it: suite and simulator as processes, which are forked if nothing forbids it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.processes import served
+from tests.support.forked import fork_server, forked, forked_relay
 
 PATIENCE = 100.0  # seconds that one run may take
+_AT_THE_START = {"PYTHONPATH", "OPENSSL_CONF"}  # variables that are read as the interpreter starts
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,28 @@ def verify(*arguments: str, folder: Path | None = None, patience: float | None =
 
 def run(*arguments: str, folder: Path | None = None, patience: float | None = PATIENCE, **environment: str) -> Done:
     """Run Python with some arguments."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder or "/",
-        env={**os.environ, "COLUMNS": "200", **environment},
-        capture_output=True,
-        timeout=patience,
-        check=False,
-    )
-    text = (done.stdout + done.stderr).decode()
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    if arguments[:2] == ("-m", "cbspec") and not environment.keys() & _AT_THE_START:
+        with tempfile.TemporaryDirectory(prefix="cbspec-tests-") as name:
+            outputs = Path(name)
+            code = forked(arguments[2:], folder or Path("/"), variables, outputs, patience)
+            output = (outputs / "out").read_bytes() + (outputs / "err").read_bytes()
+    else:
+        words = [sys.executable, *arguments]
+        done = subprocess.run(
+            words, cwd=folder or "/", env=variables, capture_output=True, timeout=patience, check=False
+        )
+        code, output = done.returncode, done.stdout + done.stderr
+    text = output.decode()
     assert "ResourceWarning" not in text, text  # an unclosed socket of the kit
-    return Done(done.returncode, text)
+    return Done(code, text)
 
 
 @contextlib.contextmanager
 def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
     """Start a simulator; give the profile that it wrote."""
-    with served(folder, *arguments) as relay:
-        yield relay.profile_file
+    with forked_relay(fork_server(), folder, *arguments) as profile:
+        yield profile
 
 
 def verdict(text: str, column: str) -> int:
