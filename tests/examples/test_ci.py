@@ -86,13 +86,17 @@ OFFLINE = {"PIP_NO_DEPS": "1", "PIP_NO_INDEX": "1"}  # the dependencies come fro
 
 
 def run_job(name: str, folder: Path, package: str, **variables: str) -> tuple[int, str]:
-    """Run a job's scripts as GitLab's runner does, which joins them; the environment's packages are shared."""
+    """Run a job's scripts as GitLab's runner does, which joins them; the environment's packages are shared.
+
+    All jobs have the same first steps: they are skipped if an earlier job has done them.
+    """
     row = job(name)
     values = {**row["variables"], "CBSPEC_PACKAGE": package, **variables}
     (shared := folder / "dependencies.pth").write_text("\n".join(each for each in sys.path if "site-packages" in each))
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     share = f"cp {shared} .cbspec/lib/{version}/site-packages"
-    lines = [*row["before_script"], share, *row["script"]]
+    first = [] if (folder / ".cbspec").exists() else [*row["before_script"], share]
+    lines = [*first, *row["script"]]
     return run(["sh", "-ec", "\n".join(lines)], folder, **OFFLINE, **values)
 
 

@@ -1,6 +1,6 @@
 # The shell in which tests run the commands of a document: servers run in the background until the next one of their
-# program, and a run of the suite is a quick one of the cases that SELECTION names, or of all if it has the option WHOLE
-# or names its own cases.
+# program, and a run of the suite is a quick one of the cases that SELECTION names, unless it names its own cases. Some
+# options are added to others, too: a client is tried in one situation, and the load is light.
 # A step that fails ends the session with the step's line.
 set -euo pipefail
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
@@ -32,16 +32,18 @@ cbspec() {
     case "$*" in
     "simulate --list"* | *" --help") command cbspec "$@" ;;
     simulate* | tap*) serve "$1" '^{\|^CA file' cbspec "$@" ;;
-    verify\ *"$WHOLE"* | *" --own-cases"*) command cbspec verify --effort quick "${@:2}" ;;
+    verify\ *" --own-cases"* | verify\ *" --only "*" --baseline "*) command cbspec verify --effort quick "${@:2}" ;;
     verify\ *) command cbspec verify --effort quick ${SELECTION:+-k "$SELECTION"} "${@:2}" ;;
     verify-client\ *) command cbspec verify-client --effort quick "${@:2}" ;;
+    load\ *) command cbspec load --rate 50 --hold 1 "${@:2}" ;;
     *) command cbspec "$@" ;;
     esac
 }
 
 pytest() {
     case "$*" in
-    conformance/client* | *" --own-cases"*) command pytest "$@" --effort quick ;;
+    conformance/client*) command pytest "$@" --situation auth-invalid_token ;;
+    *" --own-cases"*) command pytest "$@" --effort quick ;;
     conformance/*) command pytest "$@" --effort quick ${SELECTION:+-k "$SELECTION"} ;;
     *) command pytest "$@" ;;
     esac

@@ -45,6 +45,12 @@ def test_the_reference_client_passes_single_situations(tmp_path: Path) -> None:
     assert results_of(results)["requirements"]["CC-REF-002"]["outcome"] == "passed"
 
 
+@pytest.mark.slow
+def test_the_reference_client_passes_a_quick_run() -> None:
+    done = run("--effort=quick", "--", *CONNECT)
+    assert done.returncode == ExitCode.SUCCESS, done.stdout + done.stderr
+
+
 def test_a_client_that_ignores_a_refusal_fails_by_name(tmp_path: Path) -> None:
     client = tmp_path / "client.py"
     client.write_text(IGNORES_ANSWERS)
