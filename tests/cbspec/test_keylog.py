@@ -34,7 +34,7 @@ def test_the_suites_own_client_and_both_tls_layers_of_the_simulator_log_their_ke
     relay, suite = tmp_path / "relay.keys", tmp_path / "suite.keys"
     suite.touch(mode=0o644)
     with served(tmp_path, "--keylog", str(relay), *deviation) as simulator:
-        options = ("--only", "CB-TLS-012", "--own-cases", "--keylog", str(suite))
+        options = ("--only", "CB-TLS-012", "--own-cases", "--effort", "quick", "--keylog", str(suite))
         done = verify("--profile", str(simulator.profile_file), *options)
     assert done.code != ExitCode.KIT_ERROR, done.text
     assert logged(suite)

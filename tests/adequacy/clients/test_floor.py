@@ -1,4 +1,4 @@
-"""A part of `make adequacy` in each build: 90 deviating clients, and many conforming ones in a quick run.
+"""A part of `make adequacy`: deviating clients, and conforming ones in a quick run; in each build a quarter of them.
 
 Several conforming variants are combined in one client, which then has all their peculiarities. Clients in other
 languages, which share no code with the kit, are in `independent/`.
@@ -22,6 +22,7 @@ from cbspec_conformance.client.situations import SITUATIONS, situations
 from tests.adequacy.clients.floor import judged_shortly
 from tests.adequacy.clients.judging import blamed, profile_of
 from tests.adequacy.clients.registry import ClientKind, load
+from tests.support.few import few
 
 _DEVIATIONS = [change for change in load().values() if change.kind is ClientKind.DEVIATION]
 _MOST = 90
@@ -32,11 +33,6 @@ _CHOSEN = [*_FIRST.values(), *(change for change in _DEVIATIONS if _FIRST[change
 _BATCHES = 4
 _AT_ONCE = 20
 _COMBINED = (
-    (
-        "tcp",
-        *("members-reversed", "more-members", "ends-with-cr-lf", "json-logs", "jitter", "exit-codes"),
-        *("listens-while-open", "with-a-child", "ends-slowly", "first-heartbeat-at-once", "own-features"),
-    ),
     (
         "websocket",
         *(
@@ -50,10 +46,15 @@ _COMBINED = (
         ),
         *("own-pings", "own-fragments", "own-subprotocol", "early-heartbeat", "other-version"),
     ),
+    (
+        "tcp",
+        *("members-reversed", "more-members", "ends-with-cr-lf", "json-logs", "jitter", "exit-codes"),
+        *("listens-while-open", "with-a-child", "ends-slowly", "first-heartbeat-at-once", "own-features"),
+    ),
 )
 _INDEPENDENT: Mapping[str, Sequence[str]] = {
-    "service.js": ("node",),
     "service.go": ("go",),
+    "service.js": ("node",),
     "two_tunnels.py": (sys.executable,),
 }
 
@@ -68,20 +69,21 @@ def test_every_requirement_that_can_be_broken_has_a_deviation() -> None:
     assert counts[ClientKind.OPEN_POINT] >= 15
 
 
-@pytest.mark.parametrize("batch", range(_BATCHES))
+@pytest.mark.parametrize("batch", few(range(_BATCHES), _BATCHES))
 def test_a_deviation_of_each_requirement_is_killed_by_it(batch: int) -> None:
     rows = asyncio.run(judged_shortly(_CHOSEN[batch::_BATCHES], _AT_ONCE))
     wrong = [(row.change.id, row.change.requirement, row.verdict, row.others) for row in rows if not row.good]
     assert wrong == []
 
 
-@pytest.mark.parametrize(("transport", "ids"), [(each[0], each[1:]) for each in _COMBINED])
-def test_conforming_variants_are_left_alone(transport: str, ids: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("client", few(_COMBINED, 2), ids=lambda client: client[0])
+def test_conforming_variants_are_left_alone(client: tuple[str, ...]) -> None:
+    transport, *ids = client
     profile = profile_of([load()[id_] for id_ in ids], transport)
     assert asyncio.run(blamed(profile, situations(transport, quick=True), transport, quick=True)) == []
 
 
-@pytest.mark.parametrize("name", _INDEPENDENT)
+@pytest.mark.parametrize("name", few(_INDEPENDENT, 2))
 def test_independent_clients_are_left_alone(name: str, tmp_path: Path) -> None:
     program, *words = _INDEPENDENT[name]
     if shutil.which(program) is None:

@@ -29,6 +29,7 @@ from cbspec_client import Passed
 from cbspec_client.conversation import Blame, Exchanged
 from cbspec_simulator import LocalRelay
 from tests.conformance.build import error
+from tests.support.few import few
 
 PATIENCE = 60.0
 STARTED: list[subprocess.Popen[str]] = []
@@ -153,7 +154,7 @@ def test_ctrl_c_before_any_session_ends_quietly(relay: LocalRelay) -> None:
     assert (out, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", few([signal.SIGTERM, signal.SIGINT], 2))
 def test_an_interruption_prints_the_summary(number: int, relay: LocalRelay) -> None:
     with start(address(relay), "--sessions", "10000", "--rate", "30", "--hold", "0") as process:
         assert process.stderr is not None
@@ -167,7 +168,7 @@ def test_an_interruption_prints_the_summary(number: int, relay: LocalRelay) -> N
 
 def test_the_sessions_of_a_killed_worker_are_lost(relay: LocalRelay) -> None:
     at = ("--master-address", f"127.0.0.1:{free_port()}")
-    options = ("--sessions", "20", "--rate", "100", "--hold", "6")
+    options = ("--sessions", "20", "--rate", "100", "--hold", "3")
     workers = [start(address(relay), "--worker", *at, *options) for _ in range(2)]
     with start(address(relay), "--master", *at, *options, "--workers", "2") as master:
         assert master.stderr is not None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -41,11 +40,6 @@ def learner_of(profile: Profile, *letters: str, tenant: str = "", **options: Any
     usual = {"jobs": 8, "waiting": 32, "end": time.monotonic() + 100}
     queries = Queries(setting.relay, alphabet, setting.shared.clock, **{**usual, **options})
     return Learner(queries, reference(alphabet), setting.conduct)
-
-
-def over(profile: Profile, transport: Literal["tcp", "websocket"]) -> Profile:
-    """Return the profile with another transport."""
-    return replace(profile, target=replace(profile.target, transport=transport))
 
 
 LearnRelay = Callable[..., tuple[Machine, list[Difference]]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -22,16 +21,14 @@ from cbspec_conformance.relay.message_types.test_sequences import KNOWN
 from cbspec_conformance.reporting.stream import RecordedRun
 from cbspec_simulator import OPEN_POINTS, PERSONAS, VARIANTS
 from cbspec_simulator.variations.parts import both
-from tests.conformance.learning.conftest import LearnRelay, learner_of, over
+from tests.conformance.learning.conftest import LearnRelay, learner_of
 from tests.conformance.learning.inmemory import differences
+from tests.support.few import few
 from tests.support.processes import served
 
 
-@pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_the_clean_simulator_has_exactly_the_machine_of_the_table(
-    simulated: Profile, transport: Literal["tcp", "websocket"]
-) -> None:
-    parts = learner_of(over(simulated, transport))
+def test_the_clean_simulator_has_exactly_the_machine_of_the_table(simulated: Profile) -> None:
+    parts = learner_of(replace(simulated, target=replace(simulated.target, transport="websocket")))
     assert parts.machine(walks=20) == parts.known
     assert not parts.queries.breaches
     assert parts.known.names == ("new", "greeted", "authenticated as A", "authenticated as B")
@@ -49,7 +46,7 @@ def test_a_deviation_is_found_with_a_shortest_word(learned: LearnRelay, name: st
     assert (found[0].requirement, list(found[0].word)) == _KNOWN[name]
 
 
-@pytest.mark.parametrize("name", _IN_MEMORY)
+@pytest.mark.parametrize("name", few(_IN_MEMORY, 4))
 def test_a_deviation_is_found_in_memory(name: str) -> None:
     first = differences(PERSONAS[name].change, walks=3)[0]
     assert (first.requirement, list(first.word)) == _KNOWN[name]
@@ -75,7 +72,7 @@ def _accused(found: list[Difference]) -> list[Difference]:
     return [each for each in found if each.level is not Level.INFO]
 
 
-@pytest.mark.parametrize("names", _CHOICES, ids="+".join)
+@pytest.mark.parametrize("names", few(_CHOICES, 3), ids="+".join)
 def test_a_choice_that_the_specification_leaves_is_not_accused(names: tuple[str, ...]) -> None:
     assert _accused(differences(both(*(_FREE[name].change for name in names)), walks=3)) == []
 
@@ -91,7 +88,10 @@ _TWO = '[[tenants]]\nid = "one"\n[[tenants]]\nid = "two"\ntunnel_limit = 2\n'
 _COUNTING = ("hello", "auth A", "tunnel A", "tunnel to port 0", "tunnel, same id", "reconnect")
 
 
-@pytest.mark.parametrize(("deviation", "requirement"), [("", ""), ("tunnel-limit-counts-refused", "CB-LIM-003")])
+@pytest.mark.parametrize(
+    ("deviation", "requirement"),
+    [("tunnel-limit-counts-refused", "CB-LIM-003"), pytest.param("", "", marks=pytest.mark.slow)],
+)
 def test_a_small_limit_shows_as_states_that_count(tmp_path: Path, deviation: str, requirement: str) -> None:
     options = ("--deviation", deviation) if deviation else ()
     with served(tmp_path, *options, config=_TWO) as relay:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
 from tests.conformance.commands import verify
 
@@ -25,8 +25,7 @@ def test_the_order_is_fixed_unless_a_shuffle_is_requested() -> None:
     assert {shuffled.index(case) > len(usual) / 2 for case in ends} == {True}  # still the last
 
 
-@pytest.mark.parametrize("options", [("--shuffle",), ("--shuffle=7", "-n", "2")])
-def test_the_seed_is_in_the_report(options: tuple[str, ...]) -> None:
-    done = verify(*options, "--only", "CB-CMP-002", "--effort", "quick")
+def test_the_seed_is_in_the_report() -> None:
+    done = verify("--shuffle", "-n", "2", "--only", "CB-CMP-002", "--effort", "quick")
     assert done.code == 0, done.text
-    assert f"cases shuffled by {options[0]}" in done.text
+    assert re.search(r"cases shuffled by --shuffle=\d+", done.text), done.text

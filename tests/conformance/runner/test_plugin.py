@@ -155,7 +155,7 @@ def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None
 
 def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
-    only = ("--only", "CB-AUT-002,CB-TUN-007", "--only", "CB-LIM-001", "--own-cases")
+    only = ("--only", "CB-AUT-002,CB-TUN-007", "--only", "CB-LIM-001", "--own-cases", "--effort", "quick")
     with simulator(tmp_path, "--deviation", "auth-client-id-missing") as profile:
         done = verify("--profile", str(profile), *only, "--junit-xml", str(report), "-n", "2", "-vv")
     assert done.code == 1, done.text

@@ -119,6 +119,7 @@ def test_no_relay_is_left_behind(number: int, tmp_path: Path) -> None:
         process.send_signal(number)
         rest = process.stdout.read()
     assert process.returncode == (ExitCode.INTERRUPTED if number == signal.SIGINT else -signal.SIGKILL), rest
+    assert ("Requirements by chapter" in rest) == (number == signal.SIGINT)
     ended = select.poll()
     ended.register(relay, select.POLLIN)
     assert ended.poll(60_000), "the relay is still running"
