@@ -13,6 +13,7 @@ from cbspec.tokens import foreign_keys as foreign
 from cbspec.tokens.jws import CompactJws, RawNumber, dump, encode
 from cbspec.tokens.jwt import SigningKey, mint
 
+_ATTEMPTS: Final = 10_000  # at a signature that begins with a NUL byte, as one in 256 does
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
 _GUESSES: Final = ("secret", "changeme", "your-256-bit-secret")  # secrets of examples and forgotten configurations
@@ -170,6 +171,15 @@ def changed(changes: Changes) -> Make:
 def signature(change: Callable[[bytes], bytes]) -> Make:
     """Change only the signature."""
     return lambda m: str(replace(m.parts, signature=change(m.parts.signature)))
+
+
+def _changed_after_nul(m: Materials) -> str:
+    """Change all bytes but the first of a signature; that of an HMAC begins with NUL, where C ends a text."""
+    for number in range(_ATTEMPTS):
+        token = CompactJws.split(m.remint({"jti": f"{m.fresh}-{number}"}))
+        if token.signature[0] == 0 or not m.held.symmetric:
+            break
+    return str(replace(token, signature=token.signature[:1] + bytes(byte ^ 0xFF for byte in token.signature[1:])))
 
 
 def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
@@ -386,6 +396,10 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         "signature-extended": ("The signature has an extra byte.", signature(lambda s: s + b"\0")),
         "signature-zeroed": ("The signature is all zero bytes.", signature(lambda s: bytes(len(s)))),
         "signature-removed": ("The third segment is empty.", signature(lambda _: b"")),
+        "signature-after-nul": (
+            "The signature begins with a NUL byte (if it is an HMAC), and all its other bytes are changed.",
+            _changed_after_nul,
+        ),
         "signature-of-another-token": (
             "The signature is that of another valid token.",
             lambda m: str(replace(m.parts, signature=CompactJws.split(m.remint({"jti": f"x-{m.fresh}"})).signature)),
@@ -506,7 +520,7 @@ _KEY_PAIR: Final = {f"public-key-{name}-as-secret" for name in _PUBLIC if name !
 _NEEDS_KEY_ALSO: Final = {
     *_KEY_PAIR,
     *(f"known-{name}" for name in (*_SAMPLES, *_NAMES.values(), "key-id")),
-    *("signature-of-another-token", "public-key-as-secret", "algorithm-renamed"),
+    *("signature-after-nul", "signature-of-another-token", "public-key-as-secret", "algorithm-renamed"),
     *(f"guessed-{guess}" for guess in _GUESSES),
 }
 _PURPOSES: Final = {

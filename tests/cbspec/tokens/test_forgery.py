@@ -71,7 +71,7 @@ def test_every_forgery_is_refused_and_needs_the_key_as_it_says(forgery: Forgery)
 
 def test_the_table_is_complete_and_in_order() -> None:
     names = [forgery.name for forgery in FORGERIES]
-    assert len(set(names)) == len(names) == 152
+    assert len(set(names)) == len(names) == 153
     ids = [*(f"CB-AUT-{number:03}" for number in (*range(5, 16), 18)), "CB-TEN-001", "CB-TEN-002"]
     assert [forgery for id_ in ids for forgery in by_requirement(id_)] == list(FORGERIES)
     assert list(dict.fromkeys(forgery.requirement for forgery in FORGERIES)) == ids
@@ -107,6 +107,9 @@ def test_only_one_segment_differs(key: SigningKey) -> None:
             if forgery.name.startswith("known-") or (forgery.needs_key_pair and key.symmetric):
                 continue
             valid, bad = made(forgery, key)
+            if forgery.name == "signature-after-nul":
+                assert (key.sign(bad.signing_input)[0] == bad.signature[0] == 0) or not key.symmetric
+                continue
             assert (bad.payload == valid.payload) is (id_ != "CB-AUT-007")
             if id_ in ("CB-AUT-008", "CB-AUT-009"):
                 assert bad.signing_input == valid.signing_input

@@ -342,6 +342,9 @@ CONVERSATIONS = {
         ]
     ),
     "the end of a signature": Dialogue(with_tokens(_token(_signature()[:-1]), _token(_signature()[:-1] + b"x"))),
+    "a signature that begins with NUL": Dialogue(
+        with_tokens(f"{token(jti='216').rpartition('.')[0]}.{encode(bytes(32))}")
+    ),
     "a token used again": Dialogue([("1", HELLO, auth()), ("2", 61, HELLO, auth())]),
     "more members": Dialogue(
         [

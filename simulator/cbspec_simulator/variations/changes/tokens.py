@@ -324,6 +324,9 @@ CHANGES: dict[str, Change] = {
     "signature-unchecked": signature_where(lambda *_: True),
     "signature-first-half": signature_where(lambda right, seen: seen[: len(right) // 2] == right[: len(right) // 2]),
     "signature-as-far-as-given": signature_where(lambda right, seen: len(seen) > 1 and right.startswith(seen)),
+    "signature-compared-as-text": signature_where(
+        lambda right, seen: right.partition(b"\0")[0] == seen.partition(b"\0")[0]
+    ),
     "signature-last-byte-ignored": signature_where(lambda right, seen: seen[:-1] == right[:-1]),
     "token-cached": both(part(leeway=20.0), _token_cached),
     "signature-empty-accepted": signature_where(lambda _, seen: not seen),
