@@ -109,10 +109,13 @@ def test_sizes_of_records(relay: RelayUnderTest, identifier: str) -> None:
 def test_faults_end_the_connection(relay: RelayUnderTest, identifier: str) -> None:
     """Send faulty records, messages out of order, data after close_notify, or half a request, each on a connection."""
     hand = HandMade(relay)
-    for name, fault in list(_FAULTS[identifier].items()) * _TIMES.get(identifier, 1):
-        outcome = _after(hand, fault)
-        if outcome == SERVED:
-            raise Broken(f"nothing that is acted on after {name}", "an answer to the request")
+    for name, fault in _FAULTS[identifier].items():
+        for _ in range(_TIMES.get(identifier, 1)):
+            outcome = _after(hand, fault)
+            if outcome == SERVED:
+                raise Broken(f"nothing that is acted on after {name}", "an answer to the request")
+            if outcome.startswith("no answer"):
+                break  # waiting again would take long
         if outcome.startswith("no answer") and identifier in _MUST_END and name not in _MAY_WAIT:
             hand.control()
             if (outcome := _after(hand, fault)).startswith("no answer"):
