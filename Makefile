@@ -49,9 +49,9 @@ types: $(READY) ## Check types (mypy, strict)
 
 # Bytecode is written even if the environment forbids it: some hundred processes would compile the kit otherwise.
 unit: $(READY) $(VENV)/.sslyze $(NODE) ## Run pytest alone
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest tests/ -n auto --dist loadgroup -m "not slow" $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest tests/ -n auto -m "not slow" $(ARGS)
 
-slow: $(READY) ## Run the tests that `make test` leaves out: the release's build, a soak, some fuzzing
+slow: $(READY) ## Run the tests that `make test` leaves out: builds, a soak, fuzzing, the rest of samples
 	$(BIN)/python -m pytest tests/ -m slow $(ARGS)
 
 adequacy: $(READY) ## Check the suites against every deviation, variant and open point; writes docs/reference/*kill-matrix.md
