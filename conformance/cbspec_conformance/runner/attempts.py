@@ -97,7 +97,8 @@ class Attempts:
         except _RELAYS as error:
             found = error
         blames = found is not None or relay.log.blames
-        if blames and relay.room.shared and not relay.waited_long_for <= relay.shared.silent_alone:
+        unproven = relay.room.shared and not relay.waited_long_for <= relay.shared.silent_alone
+        if blames and unproven and relay.resumes():  # a relay that is down for good has to be blamed now
             raise NeedsAlone("a long wait for nothing")
         if blames and relay.paused() and relay.resumes():
             relay.log.begin_again()
