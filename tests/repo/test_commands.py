@@ -6,9 +6,11 @@ is its expected exit code. The commands print the lines of each block of text.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,10 +93,18 @@ def test_the_commands_of_a_document_run(path: Path, tmp_path: Path, network: tup
         "RELAY_SECRET": "a-secret-of-at-least-thirty-two-characters",
     }
     command = [*network, "bash", "-c", script(text(path))]
-    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=checkout, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as session:
+        try:
+            output, errors = session.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # a document may leave servers behind
+                os.killpg(session.pid, signal.SIGKILL)
+    assert session.returncode == 0, (output + errors)[-4000:]
     shown = [line for language, block in FENCE.findall(text(path)) if language == "text" for line in block.splitlines()]
-    assert [line for line in shown if line not in done.stdout.splitlines()] == []
+    assert [line for line in shown if line not in output.splitlines()] == []
 
 
 def test_every_exception_is_needed() -> None:

@@ -120,12 +120,14 @@ def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **
 
 
 class _Formatter(logging.Formatter):
-    """Formats by structlog, which the first line imports: that takes a tenth of a second."""
+    """Formats by structlog. The first line of text imports it, since that takes a tenth of a second."""
 
     def __init__(self, format_: str, *, colors: bool) -> None:
-        super().__init__()
+        super().__init__("%(levelname)s %(message)s")
         self._format = format_
         self._colors = colors
+        if format_ == "json":
+            _ = self._made
 
     @cached_property
     def _made(self) -> logging.Formatter:
@@ -148,7 +150,10 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
-        return self._made.format(record)
+        try:
+            return self._made.format(record)
+        except OSError:  # no file can be opened, not even a module's: the line says so itself
+            return super().format(record)
 
 
 def configure(level: str = "warning", format_: str = "text", stream: IO[str] | None = None) -> None:
