@@ -202,9 +202,8 @@ class Suite:
             profile, latency, folder, workers, forked=forked, unanswered=unanswered, captures=captures
         )
         self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
-        restarts = any(condition.begin is not None for condition in profile.conditions.values())
         back = self.options.wait or START if self.options.relay_command else 0.0
-        self._life = Life(workers, provoked=restarts, back=back)
+        self._life = Life(workers, back=back)
 
     # ------------------------------------------------------------------ before and after all cases
 

@@ -38,17 +38,13 @@ Trouble = Unreachable | HandshakeFailure | Unanswered
 class Life:
     """Knows whether the relay is alive, for one process of a run.
 
-    Arguments: `processes` is the number of processes that share the relay; `provoked` says whether the profile has
-    conditions that may restart it: only then may another process be the reason why it is gone. `back` are the seconds
-    within which a supervisor is known to restart it.
+    Arguments: `processes` is the number of processes that share the relay; `back` are the seconds within which a
+    supervisor is known to restart it.
     """
 
-    def __init__(
-        self, processes: int = 1, *, provoked: bool = False, clock: Timekeeper = time, back: float = 0.0
-    ) -> None:
+    def __init__(self, processes: int = 1, *, clock: Timekeeper = time, back: float = 0.0) -> None:
         self.gone = ""
         self._processes = processes
-        self._provoked = provoked
         self._clock = clock
         self._back = back
         self._before: RelayUnderTest | None = None
@@ -112,13 +108,9 @@ class Life:
         ignored = "hello" if isinstance(error, Unanswered) else "TLS handshake"
         what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
         self.gone = f"the relay went down: after {suspect.case} it {what}"
-        foreign = self._processes > 1 and self._provoked
-        self._blame(
-            relay,
-            suspect,
-            str(error),
-            uncertain=suspect.signs.restless or foreign or (silent and not relay.signs.ended),
-        )
+        # A case that causes a condition of the whole relay has it alone, so no other can be the reason.
+        uncertain = suspect.signs.restless or (silent and not relay.signs.ended)
+        self._blame(relay, suspect, str(error), uncertain=uncertain)
         if not silent:
             try:  # a supervisor may restart it
                 retry(lambda: relay.reach(tls=False), (Unreachable,), max(self._back, relay.tempo.most), self._clock)

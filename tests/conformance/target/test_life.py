@@ -30,23 +30,18 @@ def gone(simulated: Profile) -> Profile:
 
 
 @pytest.mark.parametrize(
-    ("processes", "conditions", "own_condition", "outcome"),
-    [
-        (1, False, False, Outcome.FAILED),
-        (2, False, False, Outcome.FAILED),
-        (2, True, False, Outcome.INCONCLUSIVE),
-        (1, True, True, Outcome.INCONCLUSIVE),
-    ],
+    ("processes", "condition", "outcome"),
+    [(1, False, Outcome.FAILED), (2, False, Outcome.FAILED), (1, True, Outcome.INCONCLUSIVE)],
 )
 def test_a_relay_that_a_condition_may_have_stopped_is_not_blamed(
-    processes: int, conditions: bool, own_condition: bool, outcome: Outcome, gone: Profile, make_target: MakeTarget
+    processes: int, condition: bool, outcome: Outcome, gone: Profile, make_target: MakeTarget
 ) -> None:
     target = make_target(gone)
     with pytest.raises(Unreachable):
         target.connect()
-    if own_condition:
+    if condition:
         target.signs.restless = True
-    assert not Life(processes, provoked=conditions).look(target)
+    assert not Life(processes).look(target)
     assert [(finding.requirement, finding.outcome) for finding in target.log.findings] == [(STAYS_UP, outcome)]
     assert ("2 processes shared the relay" in target.log.findings[0].seen) == (
         processes == 2 and outcome is not Outcome.INCONCLUSIVE
