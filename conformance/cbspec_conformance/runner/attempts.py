@@ -55,6 +55,8 @@ class Attempts:
                 except (NeedsAlone, Inconclusive) as error:
                     if not shared or (isinstance(error, Inconclusive) and self._is_certain(error)):
                         raise
+                    if self._life.gone and relay.log.blames:
+                        raise  # the relay went down here: begun again, the case would no longer say so
                     relay.log.begin_again()
                     shared = False
                 else:

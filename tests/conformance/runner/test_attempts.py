@@ -6,6 +6,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NoRoom, NotExercised, RateLimited
+from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner.attempts import Attempts, time_limit, until_room
+from cbspec_conformance.runner.options import free_endpoint
 from cbspec_conformance.runner.outcomes import TimeUp
 from cbspec_conformance.runner.reservations import Needs
 from cbspec_conformance.target.ledger import Ledger
-from cbspec_conformance.target.life import Life
+from cbspec_conformance.target.life import STAYS_UP, Life
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
 
@@ -104,6 +107,18 @@ def test_a_case_without_a_verdict_among_others_begins_again_alone(
     assert turns.asked == asked
     assert tried == [processes > 1 and not alone, False][: len(asked)]
     assert target.log.remarks == ["tried"]  # what was found before is forgotten
+
+
+def test_a_relay_that_goes_down_next_to_other_cases_is_blamed_at_once(
+    simulated: Profile, make_target: MakeTarget
+) -> None:
+    nowhere = replace(simulated.target, address=free_endpoint(), timeout=0.2)
+    target, turns = make_target(replace(simulated, target=nowhere)), Recorded()
+    target.shared.processes = 4
+    with pytest.raises(Inconclusive, match="went down"):
+        Attempts(target, Life(4), "CB-TUN-001", target.authenticated).in_turn(turns, Needs())
+    assert turns.asked == [""]
+    assert [(finding.requirement, finding.outcome) for finding in target.log.findings] == [(STAYS_UP, Outcome.FAILED)]
 
 
 def test_the_time_limit_shows_even_if_a_library_turns_it_into_an_error_of_its_own() -> None:
