@@ -17,8 +17,8 @@ settings.load_profile("repeatable")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Use three workers for each processor, since tests wait for processes and sockets most of the time."""
-    return 3 * (os.cpu_count() or 1)
+    """Use two workers for each processor, since tests wait for processes and sockets half of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 _TOGETHER = (
