@@ -55,8 +55,6 @@ class Attempts:
                 except (NeedsAlone, Inconclusive) as error:
                     if not shared or (isinstance(error, Inconclusive) and self._is_certain(error)):
                         raise
-                    if self._life.gone and relay.log.blames:
-                        raise  # the relay went down here: begun again, the case would no longer say so
                     relay.log.begin_again()
                     shared = False
                 else:
@@ -67,10 +65,14 @@ class Attempts:
                     relay.close()
 
     def _is_certain(self, error: Inconclusive) -> bool:
-        """Whether the case would end in the same way alone: it lacks what never works, or what never came then."""
+        """Whether the case would end in the same way alone.
+
+        It lacks an answer that never came then, or a request that never works; or it found that the relay went down.
+        """
         relay, known = self._relay, self._relay.shared.silent_alone
         silent = relay.waited_long_for <= known and not relay.waited_for.isdisjoint(known)
-        return silent or isinstance(error, NeverWorks)
+        went_down = bool(self._life.gone) and relay.log.blames
+        return silent or went_down or isinstance(error, NeverWorks)
 
     def judge(self) -> None:
         """Run the case, and repeat it as long as a repetition can bring a verdict."""

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -66,16 +66,9 @@ def _token() -> Object:
     return {"schema": json_schema(TokenRequest), "examples": examples}
 
 
-def _limits() -> Object:
-    return {"schema": {"type": "object"}, "example": {"buffer_pool": 2}}
-
-
-def _changes() -> Object:
-    return {"schema": {"type": "object"}, "example": {"tunnel_limit": 1}}
-
-
-def _seconds() -> Object:
-    return {"schema": {"type": "object"}, "example": {"seconds": 3600}}
+def _such_as(**example: int) -> Callable[[], Object]:
+    """Return a function that describes an object by an example."""
+    return lambda: {"schema": {"type": "object"}, "example": example}
 
 
 def make_api(controls: Controls, streams: Streams, token: str | None = None) -> Starlette:
@@ -134,13 +127,18 @@ def _relay(controls: Controls) -> tuple[Operation, ...]:
     whole, changed = "Change limits of the whole relay (null: none)", "Change a tenant's limits (null: none)"
     return (
         Operation("GET", "/health", tag, "State and counts of the relay", health),
-        Operation("PATCH", "/limits", tag, whole, controls.limit, (), _limits),
+        Operation("PATCH", "/limits", tag, whole, controls.limit, (), _such_as(buffer_pool=2)),
         Operation("GET", "/tenants", tag, "The tenants with their limits and usage", controls.tenants),
-        Operation("PATCH", "/tenants/{tenant_id}", tag, changed, controls.limit_tenant, (_TENANT,), _changes),
+        Operation(
+            *("PATCH", "/tenants/{tenant_id}", tag, changed),
+            controls.limit_tenant,
+            (_TENANT,),
+            _such_as(tunnel_limit=1),
+        ),
         Operation("POST", "/drain", tag, "Refuse new work; open connections continue", controls.drain, status=empty),
         Operation("DELETE", "/drain", tag, "Accept new work again", serve, status=empty),
         Operation("GET", "/time", tag, "The time of the simulator's clock", controls.time),
-        Operation("POST", "/time", tag, "Move the clock forward", advance, (), _seconds),
+        Operation("POST", "/time", tag, "Move the clock forward", advance, (), _such_as(seconds=3600)),
         Operation("GET", "/connections", "connections", "The open connections and their tunnels", controls.connections),
         Operation(
             *("DELETE", "/connections/{number}", "connections", "End one connection"),
