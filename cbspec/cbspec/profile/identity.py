@@ -38,7 +38,7 @@ DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-002"),
     *(Tenant(f"tenant-tunnels{suffix}", tunnel_limit=5) for suffix in _SIX),
     *(Tenant(f"tenant-connections{suffix}", connection_limit=4) for suffix in _SIX),
-    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in (*_SIX, "-7", "-8")),
+    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in (*_SIX, "-7", "-8", "-9")),
     Tenant("tenant-rate-fast", rate=Rate(per_second=600.0, burst=100, scope="tenant")),
     Tenant("tenant-addresses", allowed_addresses=("127.0.0.1/32", "::1/128")),
     Tenant("tenant-elsewhere", allowed_addresses=("192.0.2.0/24", "2001:db8::/32")),

@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 
 def prepare() -> None:
     """Let Hypothesis read the constants in our modules now: each process forked later would read them itself."""
-    find(integers(), lambda _: True, settings=settings(database=None, max_examples=1))
+    find(integers(), lambda _: True, settings=settings(database=None, max_examples=1, phases=[Phase.generate]))
 
 
 class Explorer:

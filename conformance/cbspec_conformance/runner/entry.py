@@ -6,6 +6,7 @@ both happen at the same time.
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import ExitStack
 
@@ -60,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         except CannotStartRelay as error:
             raise pytest.UsageError(str(error)) from None
         simulator = started.ready
+    # Plugins of other packages for Hypothesis take time to import, and would change what it draws.
+    os.environ.setdefault("HYPOTHESIS_NO_PLUGINS", "1")
     from cbspec_conformance.runner.plugin import Suite  # after the simulator was started
 
     config.pluginmanager.register(Suite(config, options, profile, simulator, briefing, started))

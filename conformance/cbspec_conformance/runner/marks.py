@@ -72,11 +72,6 @@ MARKERS = (
 """The marks in the form of pytest's `markers` setting."""
 
 
-def stage_of(item: pytest.Item) -> int:
-    """Return the stage of the run to which a case belongs: it begins after all cases of the stage before."""
-    return int(part_of(item) > 0)  # whatever is compared at the very end is reserved, so its case comes last anyway
-
-
 def part_of(item: pytest.Item) -> int:
     """Return the part of the run to which a case belongs; the cases of a part come after those of the one before."""
     return next((place for name, place in _PLACES.items() if item.get_closest_marker(name)), 0)

@@ -60,7 +60,7 @@ from cbspec_conformance.runner.crew import CrewTurns, crew
 from cbspec_conformance.runner.display import RunDisplay
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.estimate import estimate
-from cbspec_conformance.runner.marks import part_of, stage_of
+from cbspec_conformance.runner.marks import part_of
 from cbspec_conformance.runner.options import Options, Verbosity, command
 from cbspec_conformance.runner.outcomes import (
     EXIT_CODES,
@@ -422,7 +422,7 @@ class Suite:
         jobs = self._jobs(session)
         if jobs < 2:
             return None
-        schedule = Schedule([self._needs(item) for item in session.items], [stage_of(item) for item in session.items])
+        schedule = Schedule([self._needs(item) for item in session.items])
         ready: dict[int, list[pytest.TestReport]] = {}
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)

@@ -13,15 +13,20 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.runner.marks import part_of
 from cbspec_conformance.target.room import assigned, rated
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The needs of one case: `alone` is the whole relay, `names` the tenants and conditions of its own."""
+    """The needs of one case: `alone` is the whole relay, `names` the tenants and conditions of its own.
+
+    A case that is `late` begins after all that aren't.
+    """
 
     alone: bool = False
     names: frozenset[str] = frozenset()
+    late: bool = False
 
 
 def needs_of(item: pytest.Item, case: str, profile: Profile) -> Needs:
@@ -33,16 +38,19 @@ def needs_of(item: pytest.Item, case: str, profile: Profile) -> Needs:
     for mark in item.iter_markers("all_limits"):
         names |= {tenant.id for key in mark.args for tenant in profile.tenants_with(key)}
     alone = item.get_closest_marker("alone") is not None
+    late = part_of(item) > 0  # whatever is compared at the very end is reserved, so its case comes last anyway
     for mark in item.iter_markers("rates"):
         with suppress(NotExercised):
             tenants = [rated(profile, number) for number in mark.args]
             names |= {tenant.id for tenant in tenants}
             # Another scope may count the requests of several tenants together.
-            alone |= any(tenant.rate is not None and not tenant.rate.own for tenant in tenants)
+            own = all(tenant.rate is None or tenant.rate.own for tenant in tenants)
+            alone |= not own
+            late &= not own  # such a case waits for seconds, and affects no other tenant
     for mark in item.iter_markers("provokes"):
         (name,) = mark.args
         condition = profile.conditions.get(name)
         # A condition without an address of its own holds for the whole relay.
         alone |= condition is None or condition.target is None
         names.add(f"conditions.{name}")
-    return Needs(alone, frozenset(names))
+    return Needs(alone, frozenset(names), late)

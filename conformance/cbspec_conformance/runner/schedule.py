@@ -15,18 +15,17 @@ class Schedule:
     """The cases of a run, waiting and running.
 
     Cases with a name in common run one after the other in their order, so none overtakes another (the locks are fair).
-    A case that needs the relay alone begins when no other runs. Those of a stage begin after all of the stage before.
-    A case that is postponed needs the relay alone, and comes last in its stage.
+    A case that needs the relay alone begins when no other runs. The late ones begin after all others. A case that is
+    postponed needs the relay alone, and comes last among the late ones, or among the others.
 
-    Arguments: `needs` and `stages` of each case, in the order of the report. Cases of a stage that need the relay alone
-    come last in it.
+    Arguments: `needs` of each case, in the order of the report. Cases that need the relay alone come last among the
+    late ones, or among the others.
     """
 
-    def __init__(self, needs: Sequence[Needs], stages: Sequence[int]) -> None:
+    def __init__(self, needs: Sequence[Needs]) -> None:
         self._needs = [*needs]
-        self._stages = stages
         order = range(len(needs))
-        self._waiting = sorted(order, key=lambda case: (stages[case], needs[case].alone, _turn(needs[case])))
+        self._waiting = sorted(order, key=lambda case: (needs[case].late, needs[case].alone, _turn(needs[case])))
         self._running: set[int] = set()
         self._alone: int | None = None
 
@@ -39,13 +38,13 @@ class Schedule:
         """Return a case that may begin now, which counts as running from here on, or None."""
         if self._alone is not None or not self._waiting:
             return None
-        stage = self._stages[self._waiting[0]]
-        if any(self._stages[case] != stage for case in self._running):
+        late = self._needs[self._waiting[0]].late
+        if any(self._needs[case].late != late for case in self._running):
             return None
         taken = {name for case in self._running for name in self._needs[case].names}
         for case in self._waiting:
             needs = self._needs[case]
-            if self._stages[case] != stage or (needs.alone and self._running):
+            if needs.late != late or (needs.alone and self._running):
                 return None
             if not needs.names & taken:
                 self._waiting.remove(case)
@@ -63,8 +62,8 @@ class Schedule:
         """Record that a running case has ended without a result, and begins again later, alone."""
         self.end(case)
         self._needs[case] = replace(self._needs[case], alone=True)
-        stage = self._stages[case]
-        at = sum(self._stages[each] <= stage for each in self._waiting)
+        late = self._needs[case].late
+        at = sum(self._needs[each].late <= late for each in self._waiting)
         self._waiting.insert(at, case)
 
     def end(self, case: int) -> None:

@@ -30,8 +30,10 @@ AT = Condition(target=Endpoint("127.0.0.1", 1))
         (FEW, [("provokes", "transfer_failed")], Needs(names=frozenset({"conditions.transfer_failed"}))),
         (FEW, [("provokes", "unavailable")], Needs(True, frozenset({"conditions.unavailable"}))),
         (FEW, [("rates", 0)], Needs()),
-        (RATED, [("rates", None, 0)], Needs(names=frozenset({"a", "b"}))),
-        ((*RATED, Tenant("c", rate=Rate(9.0, 4, "address"))), [("rates", 1)], Needs(True, frozenset({"c"}))),
+        (FEW, [("last",)], Needs(late=True)),
+        (FEW, [("final",)], Needs(late=True)),
+        (RATED, [("rates", None, 0), ("last",)], Needs(names=frozenset({"a", "b"}))),
+        ((*RATED, Tenant("c", rate=Rate(9.0, 4, "address"))), [("rates", 1), ("last",)], Needs(True, frozenset({"c"}), True)),
     ],
 )
 def test_needs_follow_from_marks_and_profile(tenants: tuple[Tenant, ...], marks: list[Any], needs: Needs) -> None:

@@ -8,21 +8,18 @@ from hypothesis import strategies as st
 from cbspec_conformance.runner.reservations import Needs
 from cbspec_conformance.runner.schedule import Schedule
 
-NEEDS = st.builds(Needs, st.booleans(), st.frozensets(st.sampled_from("abc"), max_size=2))
+NEEDS = st.builds(Needs, st.booleans(), st.frozensets(st.sampled_from("abc"), max_size=2), st.booleans())
 
 
 @given(
-    cases=st.lists(st.tuples(NEEDS, st.integers(0, 1)), max_size=12).map(
-        lambda cases: sorted(cases, key=lambda case: (case[1], case[0].alone))
-    ),
+    needs=st.lists(NEEDS, max_size=12).map(lambda needs: sorted(needs, key=lambda each: (each.late, each.alone))),
     postponing=st.sets(st.integers(0, 11)),
     data=st.data(),
 )
 def test_cases_share_nothing_that_one_of_them_needs(
-    cases: list[tuple[Needs, int]], postponing: set[int], data: st.DataObject
+    needs: list[Needs], postponing: set[int], data: st.DataObject
 ) -> None:
-    needs, stages = [need for need, _ in cases], [stage for _, stage in cases]
-    schedule, running, began, postponed = Schedule(needs, stages), list[int](), list[int](), set[int]()
+    schedule, running, began, postponed = Schedule(needs), list[int](), list[int](), set[int]()
     while schedule.left:
         if (case := schedule.begin()) is not None:
             alone = needs[case].alone or case in postponed
@@ -30,7 +27,7 @@ def test_cases_share_nothing_that_one_of_them_needs(
             assert not alone or not running
             assert not any(needs[other].alone or other in postponed for other in running)
             assert not any(needs[case].names & needs[other].names for other in running)
-            assert all(stages[other] == stages[case] for other in running)
+            assert all(needs[other].late == needs[case].late for other in running)
             running.append(case)
             began += [case] * (case not in postponed)
             continue
@@ -43,7 +40,7 @@ def test_cases_share_nothing_that_one_of_them_needs(
             schedule.postpone(case)
         else:
             schedule.end(case)
-    assert sorted(began) == [*range(len(cases))]
+    assert sorted(began) == [*range(len(needs))]
     for name in "abc":  # none overtakes another
         order = [case for case in began if name in needs[case].names]
         assert order == sorted(order)

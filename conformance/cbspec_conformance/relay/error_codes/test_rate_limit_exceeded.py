@@ -1,4 +1,7 @@
-"""Source: Error Codes / rate_limit_exceeded. These cases are the last of a run: their effect may last for a while."""
+"""Source: Error Codes / rate_limit_exceeded. Unless a rate is a tenant's own, most of these cases are the last of a run.
+
+Their effect may last for a while.
+"""
 
 from __future__ import annotations
 
@@ -54,11 +57,11 @@ def test_below_the_rate(relay: RelayUnderTest) -> None:
 
 
 @last
-@rates(None, 7)
+@rates(room.SPARE, 8)
 @requirement("CB-RAT-002")
 def test_tenants_with_different_rates(relay: RelayUnderTest) -> None:
     """Send half the declared burst at once for tenants with different rates, the lowest first: all are served."""
-    lower, higher = sorted((_rated(relay, None), _rated(relay, 7)), key=lambda rated: rated.rate.burst)
+    lower, higher = sorted((_rated(relay, room.SPARE), _rated(relay, 8)), key=lambda rated: rated.rate.burst)
     if lower.rate == higher.rate:
         raise NotExercised("give tenants.rate for two tenants, with different rates")
     for rated, session in zip((lower, higher), _fresh(lower, higher), strict=True):
@@ -179,11 +182,11 @@ def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
 
 
 @last
-@rates(6, None)
+@rates(6, room.SPARE)
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; another tenant with a rate sends half its burst at once: all are served."""
-    rated, others = _rated(relay, 6, own=True), _rated(relay, None, own=True)
+    rated, others = _rated(relay, 6, own=True), _rated(relay, room.SPARE, own=True)
     if rated.tenant.id == others.tenant.id or not others.few:
         raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
     session, others_session = _fresh(rated, others)
