@@ -10,6 +10,7 @@ from functools import cache
 
 import pyperf
 
+from bench import suite
 from bench.load import BATCH, Load
 from bench.server import peer, simulator
 from tests.support.processes import Served
@@ -65,6 +66,8 @@ def main() -> None:
     ):
         if "Node" not in name or shutil.which("node"):
             runner.bench_time_func(name, _measured(start, operation, **kind), inner_loops=BATCH)
+    runner.bench_time_func("session of the suite", suite.judged, inner_loops=suite.SESSIONS)
+    runner.bench_time_func("session, blocking client", suite.bare, inner_loops=suite.SESSIONS)
     runner.bench_time_func("start-up", _start_up)
 
 

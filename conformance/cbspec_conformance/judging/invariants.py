@@ -9,7 +9,6 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import cbspec_schemas
 from cbspec.protocol.messages import WITH_STATUS
@@ -25,13 +24,12 @@ _LONGER_THAN_WORDS = 16  # letters: shorter words may occur in a text by chance
 _SHORTEST_TOKEN = 16  # characters: shorter strings may occur in a text by chance
 
 
-def check(exchange: Exchange) -> list[Breach]:
-    """Return every violation that the exchange shows."""
-    if exchange.redaction is None:
-        exchange = replace(exchange, redaction=redaction_of(exchange))
+def check(exchange: Exchange, redaction: Redaction | None = None) -> list[Breach]:
+    """Return every violation that the exchange shows; `redaction` are its facts if they are known (see there)."""
+    redaction = redaction or exchange.redaction or redaction_of(exchange)
     breaches: list[Breach] = []
     for number, message in enumerate(exchange.answers):
-        breaches += _message(number, message, exchange)
+        breaches += _message(number, message, exchange, redaction)
     breaches += _count(exchange)
     breaches += _fence(exchange)
     return breaches
@@ -59,7 +57,7 @@ def _fence(exchange: Exchange) -> Iterator[Breach]:
         yield Breach("CB-HBT-001", "a heartbeat_response", silence(exchange))
 
 
-def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Breach]:
+def _message(number: int, message: Message, exchange: Exchange, redaction: Redaction) -> Iterator[Breach]:
     if message.decoded.requirement:
         yield Breach(
             message.decoded.requirement,
@@ -77,18 +75,18 @@ def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Brea
     if message.binary:
         yield Breach("CB-WSK-005", "a text frame", f"a binary frame that holds {describe(message)}")
     if message.type == "error":
-        yield from _error(number, message, exchange)
+        yield from _error(message, leaks=number in redaction.leaking)
     elif is_success(message) and message is exchange.answer:
-        yield from _success(message, exchange)
+        yield from _success(message, exchange, redaction)
 
 
-def _error(number: int, message: Message, exchange: Exchange) -> Iterator[Breach]:
+def _error(message: Message, *, leaks: bool) -> Iterator[Breach]:
     text = message.member("message")
     if not isinstance(text, str):
         return
     if not text.strip():
         yield Breach("CB-ERR-003", "a message that is not empty", "an empty one")
-    if exchange.redaction is not None and number in exchange.redaction.leaking:
+    if leaks:
         yield Breach(
             "CB-ERR-004",
             "a message without token, secret or another tenant's identifier",
@@ -141,7 +139,7 @@ def _holds(text: str, secret: str) -> bool:
     return re.search(word, text) is not None
 
 
-def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
+def _success(message: Message, exchange: Exchange, redaction: Redaction) -> Iterator[Breach]:
     request = exchange.request
     if message.type == "hello_response" and isinstance(message.member("version"), str):
         # The specification doesn't say how a hello with another version is answered.
@@ -149,7 +147,7 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
         if asked_for == "1.0" and message.member("version") != "1.0":
             yield Breach("CB-HEL-004", 'version "1.0"', f"version {quoted(message.member('version'), 40)}")
     elif message.type == "auth_response":
-        if message.member("client_id") == "" and not (exchange.redaction and exchange.redaction.nameless):
+        if message.member("client_id") == "" and not redaction.nameless:
             yield Breach("CB-AUT-004", "a client_id that is not empty", "an empty one")
         tenant = message.member("tenant_id")
         if exchange.tenant and isinstance(tenant, str) and tenant != exchange.tenant:

@@ -35,7 +35,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
 NO_ERROR: Final = "no error message"
 """The kind of a refusal by the usual response, with another status."""
 
-_KNOWN: Final = (*SUCCESS_TYPES.values(), "error")
+_SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
+_KNOWN: Final = _SUCCESSES | {"error"}
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def is_success(message: Message) -> bool:
     """Whether a message says that a request was served."""
     if message.type in WITH_STATUS:
         return bool(message.member("status") == "ok")
-    return message.type in SUCCESS_TYPES.values()
+    return message.type in _SUCCESSES
 
 
 def served(exchange: Exchange) -> bool:

@@ -87,14 +87,14 @@ class Channel:
     def wait_until(self, enough: Callable[[], bool], wait: float, what: str = "") -> bool:
         """Read for at most `wait` seconds until `enough`; return whether it is. A time-out for `what` is recorded."""
         deadline = self.clock.monotonic() + wait
-        while not enough() and not self.ended:
+        while not (found := enough()) and not self.ended:
             remaining = deadline - self.clock.monotonic()
             if remaining <= 0:
                 break
             held = len(self.inbox)
             if 0 < self.read(remaining) <= _PIECE and len(self.inbox) == held:
                 self.clock.sleep(min(_GATHERING, remaining))
-        if enough():
+        if found:
             return True
         if what and wait > 0 and not self.ended:
             self.transcript.add_wait(self.wire.number, wait, what)

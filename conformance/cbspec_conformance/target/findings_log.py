@@ -80,7 +80,7 @@ class FindingsLog:
     def observe(self, exchange: Exchange) -> Exchange:
         """Record an exchange, check it against the invariants, and return it with its number."""
         redaction = exchange.redaction or redaction_of(exchange)
-        breaches = check(replace(exchange, redaction=redaction))
+        breaches = check(exchange, redaction)
         exchange = self._numbered(exchange, redaction, tuple(breaches))
         for breach in breaches:
             self._found(breach, (exchange,), INVARIANT)

@@ -14,6 +14,7 @@ from cbspec_conformance.target.room import assigned
 
 FEW = (Tenant("main"), Tenant("few", tunnel_limit=2), Tenant("fewer", tunnel_limit=2, connection_limit=2))
 RATED = (Tenant("main"), Tenant("a", rate=Rate(9.0, 2, "tenant")), Tenant("b", rate=Rate(9.0, 3, "tenant")))
+BY_ADDRESS = (*RATED, Tenant("c", rate=Rate(9.0, 4, "address")))
 LIMIT, BOTH = ("limits", "tunnel_limit"), ("limits", "connection_limit", "tunnel_limit")
 AT = Condition(target=Endpoint("127.0.0.1", 1))
 
@@ -33,7 +34,7 @@ AT = Condition(target=Endpoint("127.0.0.1", 1))
         (FEW, [("last",)], Needs(late=True)),
         (FEW, [("final",)], Needs(late=True)),
         (RATED, [("rates", None, 0), ("last",)], Needs(names=frozenset({"a", "b"}))),
-        ((*RATED, Tenant("c", rate=Rate(9.0, 4, "address"))), [("rates", 1), ("last",)], Needs(True, frozenset({"c"}), True)),
+        (BY_ADDRESS, [("rates", 1), ("last",)], Needs(True, frozenset({"c"}), True)),
     ],
 )
 def test_needs_follow_from_marks_and_profile(tenants: tuple[Tenant, ...], marks: list[Any], needs: Needs) -> None:

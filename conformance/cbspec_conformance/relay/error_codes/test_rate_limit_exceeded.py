@@ -1,4 +1,4 @@
-"""Source: Error Codes / rate_limit_exceeded. Unless a rate is a tenant's own, most of these cases are the last of a run.
+"""Source: Error Codes / rate_limit_exceeded. Most of these cases come last, unless a rate is the tenant's own.
 
 Their effect may last for a while.
 """
