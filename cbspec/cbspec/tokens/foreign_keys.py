@@ -7,8 +7,10 @@ import datetime
 import hashlib
 import hmac
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from threading import Thread
 from typing import Any, Final
 
 import jwt
@@ -152,9 +154,14 @@ def _own_pair(algorithm: str, signature_length: int) -> bytes:
     return new_pair(algorithm)
 
 
-def prepare() -> None:
-    """Generate the RSA key now: each process forked later would generate its own, in a tenth of a second."""
-    _rs256_key()
+def prepare() -> Callable[[], None]:
+    """Begin to generate the RSA key, and return a function that awaits it.
+
+    Each process forked later would generate its own, in a tenth of a second.
+    """
+    generation = Thread(target=_rs256_key)
+    generation.start()
+    return generation.join
 
 
 @cache

@@ -200,7 +200,9 @@ def _serve(session: pytest.Session, connection: Connection, number: int, member:
         item, postponed = session.items[case], False
         if alone:
             member.has_alone(item)
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        # The next case is unknown: only the case itself is torn down after it, and what the next one lacks before that.
+        session._setupstate.teardown_exact(item)
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.parent)
         if postponed:
             item.user_properties.clear()
             connection.send(_POSTPONED)

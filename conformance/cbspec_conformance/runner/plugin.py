@@ -427,8 +427,9 @@ class Suite:
         due = 0
         self._share(self.shared.profile, jobs, Locks.for_run(self._run_name).folder, forked=True)
         if len(session.items) > jobs:
+            await_key = foreign_keys.prepare()
             explore.prepare()
-            foreign_keys.prepare()
+            await_key()
         with crew(session, jobs, self) as workers:
             try:
                 for case, reports in workers.run(schedule):

@@ -17,7 +17,7 @@ from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1) + 4), (0.01, 12), (0.03, 32))
+_BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1) + 4), (0.01, 20), (0.03, 32))
 _MOST: Final = 48
 """Cases at the same time for the seconds of a round trip: up to each, and beyond."""
 

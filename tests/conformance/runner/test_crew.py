@@ -49,7 +49,7 @@ def forked_from(parent=os.getpid()):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session):
-    schedule = Schedule([Needs()] * len(session.items), [0] * len(session.items))
+    schedule = Schedule([Needs()] * len(session.items))
     with crew(session, 3, member) as workers:
         for case, reports in workers.run(schedule):
             for report in reports:
