@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--orders", action="store_true", help="judge a sample in several random orders instead")
     parser.add_argument("--at-once", action="store_true", help="judge a sample with 1, 8 and 32 cases at once instead")
+    parser.add_argument("--round-trip", type=float, default=0.0, metavar="SECONDS", help="with --at-once: a distance")
     args = parser.parse_args(arguments)
     everything = subjects(everywhere=args.everywhere or args.match is not None)
     patterns = args.match or ["*"]
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.orders or args.at_once:
         runs = orders.ORDERS if args.orders else orders.AT_ONCE
         sample = chosen if args.match else list(orders.chosen(chosen, runs))
-        return 1 if orders.compare(fork_server(), sample, args.jobs, runs) else 0
+        return 1 if orders.compare(fork_server(), sample, args.jobs, runs, args.round_trip) else 0
     rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs, whole=args.whole)
     print(f"\n{summary(rows)}")
     if not (args.match or args.transport or args.everywhere or args.whole):

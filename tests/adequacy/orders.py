@@ -1,7 +1,7 @@
 """The same relay judged several times without a restart gets the same verdicts.
 
 `make adequacy ARGS=--orders`: each time in another random order, by one process, four of xdist's, or four at once.
-`make adequacy ARGS=--at-once`: with one case at a time, eight, and thirty-two.
+`make adequacy ARGS=--at-once`: with one case at a time, eight, and thirty-two; at a distance with `--round-trip 0.02`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+from bench.distance import proxied
+from cbspec.profile.profile import load
 from tests.adequacy.runs import SUITE, NoResults, relay, results
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 
@@ -34,11 +37,14 @@ def chosen(subjects: Sequence[Subject], runs: Runs) -> Iterator[Subject]:
         yield from those[:: max(1, len(those) // count)][:count]
 
 
-def compare(context: ForkServerContext, subjects: Sequence[Subject], jobs: int, options: Runs) -> int:
-    """Judge each relay several times, print each result, and return how many relays got different verdicts."""
+def compare(context: ForkServerContext, subjects: Sequence[Subject], jobs: int, options: Runs, trip: float) -> int:
+    """Judge each relay several times, print each result, and return how many relays got different verdicts.
+
+    `trip` is the time of a round trip in seconds, which a proxy adds (0: there is no proxy).
+    """
     different = 0
     with ThreadPoolExecutor(jobs) as pool:
-        runs = {pool.submit(_differences, context, subject, options): subject for subject in subjects}
+        runs = {pool.submit(_differences, context, subject, options, trip): subject for subject in subjects}
         for number, done in enumerate(as_completed(runs), start=1):
             subject, found = runs[done], done.result()
             different += bool(found)
@@ -47,22 +53,29 @@ def compare(context: ForkServerContext, subjects: Sequence[Subject], jobs: int, 
     return different
 
 
-def _differences(context: ForkServerContext, subject: Subject, options: Runs) -> list[str]:
+def _differences(context: ForkServerContext, subject: Subject, options: Runs, trip: float) -> list[str]:
     """Return the requirements with different results, each with its results, or the reason for no result."""
     with tempfile.TemporaryDirectory(prefix="cbspec-orders-") as name:
         try:
-            with relay(context, Path(name), [subject]) as profile:
-                return _different(list(_runs(context, Path(name), profile, options)))
+            with relay(context, Path(name), [subject]) as profile, _address(profile, trip) as address:
+                where = ("--target-profile", str(profile), f"--target={address}")
+                return _different(list(_runs(context, Path(name), where, options)))
         except NoResults as reason:
             return [str(reason)]
 
 
-def _runs(context: ForkServerContext, folder: Path, profile: Path, options: Runs) -> Iterator[Mapping[str, str]]:
+def _address(profile: Path, trip: float) -> AbstractContextManager[str]:
+    address = load(profile).target.address
+    if address is None:
+        raise NoResults("the relay's profile has no address")
+    return proxied(address.host, address.port, ("--round-trip", str(trip)) if trip else ())
+
+
+def _runs(context: ForkServerContext, folder: Path, where: Sequence[str], options: Runs) -> Iterator[Mapping[str, str]]:
     for number, own in enumerate(options):
         of_one = folder / str(number)
         of_one.mkdir()
-        arguments = ("--target-profile", str(profile), "--effort", "quick", *own, str(SUITE))
-        yield _outcomes(results(context, of_one, *arguments))
+        yield _outcomes(results(context, of_one, *where, "--effort", "quick", *own, str(SUITE)))
 
 
 def _outcomes(run: Mapping[str, Any]) -> dict[str, str]:

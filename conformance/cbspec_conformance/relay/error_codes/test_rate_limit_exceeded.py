@@ -14,7 +14,7 @@ from functools import partial
 
 from cbspec.profile.profile import Rate, Tenant
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NeedsAlone, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.record.exchange import Exchange
@@ -467,8 +467,13 @@ class _Rated:
         raise Broken(_CODE, f"{before}, without the code; one by one, none was refused")
 
     def well_above(self, sent: int, began: float) -> float:
-        """Return the requests per second since `began`. Raises NotExercised if they were not well above the rate."""
+        """Return the requests per second since `began`. Raises NotExercised if they were not well above the rate.
+
+        Next to other cases, they may be the reason: the case begins again alone.
+        """
         speed, declared = sent / (time.monotonic() - began), self.rate.per_second
         if speed < declared * 1.5:
+            if self.relay.room.shared:
+                raise NeedsAlone(f"requests well above {declared:g}/s")
             raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {declared:g}/s")
         return speed
