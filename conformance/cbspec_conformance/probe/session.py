@@ -443,7 +443,8 @@ class ProbeSession:
             return
         kept, answered = len(channel.inbox), partial(self._count_of, fence.answer, len(channel.inbox))
         sent = self._send_fence(fence)
-        if not channel.wait_until(lambda: answered() > 0, self.tempo.patience) and self._count_of("error", kept):
+        channel.wait_until(lambda: answered() > 0 or self._count_of("error", kept) > 0, self.tempo.patience)
+        if self._count_of("error", kept) and not channel.wait_until(lambda: answered() > 0, _SHORTLY):
             self._fence_refused(fence, kept)
             return
         waited = self._await_fence(lambda: answered() > 0, "a fence's answer")
