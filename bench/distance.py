@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cbspec.profile.profile import Endpoint
 from tests.support.processes import served
 
 _VERDICT: Final = re.compile(r"(\d+) passed, (\d+) failed, (\d+) warned, (\d+) inconclusive")
@@ -55,10 +56,11 @@ DISTANCES: Final = {
 @contextlib.contextmanager
 def proxied(host: str, port: int, options: Sequence[str]) -> Iterator[str]:
     """Run the proxy in front of a relay, and yield its address; without options, yield the relay's."""
+    address = str(Endpoint(host, port))
     if not options:
-        yield f"{host}:{port}"
+        yield address
         return
-    command = [sys.executable, "-m", "bench.delay", f"{host}:{port}", *options]
+    command = [sys.executable, "-m", "bench.delay", address, *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:  # noqa: S603 - our own
         assert proxy.stdout is not None  # noqa: S101 - a pipe was asked for
         try:
