@@ -205,7 +205,8 @@ class ProbeSession:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         answered = partial(self._is_answered, request)
-        patience = self.tempo.briefly if left_open else self.tempo.patience
+        brief = left_open or _after_two_fences(request) in self.tempo.unanswered
+        patience = self.tempo.briefly if brief else self.tempo.patience
         channel.wait_until(answered, patience if self.brief is None else self.brief)
         if self._settle_fence():
             channel.wait_until(answered, self.tempo.patience)
@@ -378,7 +379,7 @@ class ProbeSession:
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
             served = request is not None and any(is_success(answer) for answer in answers)
-            self.tempo.answered_after(waited, _answer_to(request.type) if request and served else "")
+            self.tempo.answered_after(waited, _asked(request) if request and (served or request.meant) else "")
         secrets: tuple[str, ...] = ()
         if any(answer.type == "error" for answer in answers):  # only its text is searched for them
             secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
@@ -522,8 +523,7 @@ class ProbeSession:
         else:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
             # Another one serves requests side by side: the first silence of a kind lasts for the whole time-out.
-            asked = f"a refusal of {request.type or 'it'}" if request.meant else _answer_to(request.type)
-            kind, longest = f"{asked} after two fences", max(self.tempo.patience, 2 * slowest)
+            kind, longest = _after_two_fences(request), max(self.tempo.patience, 2 * slowest)
             if slowest < self.tempo.patience and self.tempo.was_silent(kind):
                 channel.wait_for(3, longest, kind)
             elif not channel.wait_for(3, self.timeout, kind):
@@ -583,12 +583,26 @@ def _kind(request: Message, answer: Message) -> str:
     return f"{request.type} {answer.type} {answer.member('code')}"
 
 
+def _named(asked: str) -> str:
+    """Return the name of a request by its type: a relay that ignores one unknown type ignores all."""
+    return asked if asked in SUCCESS_TYPES else "an unknown type" if asked else "it"
+
+
 def _answer_to(asked: str) -> str:
-    return f"the answer to {asked or 'it'}"
+    return f"the answer to {_named(asked)}"
+
+
+def _asked(request: Message) -> str:
+    """Return what is awaited after a request."""
+    return f"a refusal of {_named(request.type)}" if request.meant else _answer_to(request.type)
+
+
+def _after_two_fences(request: Message) -> str:
+    return f"{_asked(request)} after two fences"
 
 
 def _or_fence(asked: str) -> str:
-    return f"an answer to {asked or 'it'} or to the fence after it"
+    return f"an answer to {_named(asked)} or to the fence after it"
 
 
 _ABOUT_NO_REQUEST: Final = {*UNASKED} - {"rate_limit_exceeded"}

@@ -116,7 +116,7 @@ class Tempo:
         return kind in self.silent or kind in self.unanswered
 
     def answered_after(self, seconds: float, kind: str) -> None:
-        """Record the time of an answer, and its kind if it was a success: a slow one ends the calibration."""
+        """Record the time of an answer, and its kind if it was the awaited one: a slow one ends the calibration."""
         if kind and self.unanswered:  # "the answer to auth" is also awaited "after two fences"
             self.unanswered = {each for each in self.unanswered if not each.startswith(kind)}
         if seconds > self.calibrated / 2:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from cbspec.protocol.tls import TlsLayer
 from cbspec.tls_contexts import legacy_client_context
@@ -19,6 +21,7 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import DIALLER, Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.tls_client import not_offered
+from cbspec_conformance.probe.waits import at_once
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
@@ -251,8 +254,40 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
 
 
 def with_silence(target: RelayUnderTest, facts: Facts) -> Facts:
-    """Add the kinds of answers that were awaited in vain."""
+    """Add the kinds of answers that were awaited in vain.
+
+    If the relay refused a request by silence, others that it must refuse are tried, too: hundreds of cases send them.
+    """
+    if any(kind.startswith("a refusal") for kind in target.waited_long_for):
+        at_once([partial(_refused, target, *each) for each in _MUST_BE_REFUSED])
     return replace(facts, unanswered=tuple(sorted(target.waited_long_for)))
+
+
+_Refused = Callable[[RelayUnderTest, ProbeSession], object]
+_MUST_BE_REFUSED: Final[Sequence[tuple[bool, _Refused]]] = (
+    *[
+        (authenticated, ask)
+        for authenticated in (False, True)
+        for ask in (
+            lambda target, session: session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"),
+            lambda target, session: session.ask_text(b"no message", meant="plain words"),
+            lambda target, session: session.ask(target.tunnel_info(remote_port=0), invalid="remote_port is 0"),
+            lambda target, session: session.ask_text(b'{"type":"heartbeat"', meant="no end", like="heartbeat"),
+        )
+    ],
+    (False, lambda target, session: session.ask({"type": "auth", "token": target.tokens.spoiled(target.tenant)})),
+    (False, lambda target, session: session.ask({"type": "hello"}, invalid="version is missing")),
+    (False, lambda target, session: session.ask(target.tunnel_info())),
+    (False, lambda target, session: session.heartbeat()),
+)
+"""Requests that no relay serves, and whether each is sent after auth."""
+
+
+def _refused(target: RelayUnderTest, authenticated: bool, ask: _Refused) -> None:
+    with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
+        session = target.authenticated() if authenticated else target.greeted()
+        ask(target, session)
+        session.close()
 
 
 def with_short_cuts(target: RelayUnderTest, facts: Facts) -> Facts:
