@@ -145,7 +145,7 @@ class _Sender:
         self._sessions = Sessions(relay, transport)
 
     def send(self, form: _Form) -> Exchange:
-        """Send a message in a form."""
+        """Send a message in a form. Raises Inconclusive if the relay has no room for it."""
         if self._kind in ("tunnel_info", "heartbeat"):
             session = self._sessions.next(form.tunnel_id if self._kind == "tunnel_info" else "")
             request = self._relay.request(self._kind)
@@ -155,14 +155,15 @@ class _Sender:
         if self._kind == "tunnel_info":
             request |= {"tunnel_id": form.tunnel_id, "local_port": form.local_port}
         if (spelling := form.spelling) is None:
-            return session.ask(request)
+            return judge.with_room(session.ask(request))
         # Sent as pieces even if it is one, so that the case judges the answer and not the invariants.
-        return session.ask_in_pieces(
+        exchange = session.ask_in_pieces(
             request,
             lambda data: pieces(data, form.cuts),
             encode=lambda _: spelling.write(request).encode(),
             fragments=self._transport == "websocket",
         )
+        return judge.with_room(exchange)
 
     def requirement_broken(self, form: _Form) -> str:
         """Return the requirement that is broken: that of the spelling or that of the cuts; "" if neither.
