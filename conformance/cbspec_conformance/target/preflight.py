@@ -199,7 +199,7 @@ def _hello(target: RelayUnderTest, transport: str) -> Exchange:
 def _greeted(target: RelayUnderTest, facts: Facts, exchange: Exchange) -> Facts:
     if exchange.ended is not None and "certificate required" in exchange.ended.detail:
         raise NoTarget(f"{target.endpoint} asks for a client's certificate: give tls.client_certificate in the profile")
-    target.log.observe(exchange)
+    exchange = target.log.observe(exchange)
     try:
         answer = judge.accepted(exchange)
     except Inconclusive as error:
