@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from unittest.mock import Mock, call
 
 import pytest
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.properties.effort import DEFAULT, Effort, EffortPlan
-from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer, Kept, Progress, kept_for
+from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer, Kept, Progress, kept_for, prepare
 from cbspec_conformance.runner.outcomes import TimeUp
 
 NUMBERS = st.integers(0, 10_000)
@@ -64,6 +66,13 @@ def fails(**parts: Any) -> tuple[list[int], str]:  # noqa: ANN401 - as above
         explore(check, **parts)
     assert (broken.value.expected, broken.value.__cause__) == ("at most 100", None)
     return tried, broken.value.seen
+
+
+def test_what_is_prepared_is_all_that_hypothesis_reads_of_our_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "_seen_modules", seen := set[int]())
+    monkeypatch.setattr(providers, "_sys_modules_len", None)
+    prepare()
+    assert {id(module) for module in sys.modules.values()} == seen
 
 
 def test_the_plan_gives_the_number_of_examples() -> None:

@@ -17,10 +17,10 @@ from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tena
 from cbspec.tokens.jws import claims_of
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.connector import context_for
-from cbspec_conformance.target.preflight import NoTarget, examine
+from cbspec_conformance.target.preflight import NoTarget, examine, with_silence
 from tests.conformance.build import HELLO_RESPONSE, error
 from tests.conformance.conftest import MakeTarget
-from tests.conformance.memory import answer, line
+from tests.conformance.memory import SUCCESSES, answer, line
 from tests.support.relay import Script, answering, over_tls, read_to_end, server, serving, tolerant
 
 Answers = Callable[[dict[str, Any]], Iterable[bytes]]
@@ -102,6 +102,22 @@ def test_broken_exchanges_are_facts_and_breaches_are_findings(
     assert {name for name in ("tls", "hello", "auth", "tunnel", "heartbeat") if getattr(facts, name)} == broken
     assert {finding.requirement for finding in target.log.findings} == blamed
     assert facts.rejected == (kind == "auth refused")
+
+
+def test_a_relay_that_sends_no_errors_is_known_for_all_that_it_leaves_unanswered(
+    certificates: Path, relay: StartRelay, make_target: MakeTarget
+) -> None:
+    def silent(request: dict[str, Any]) -> list[bytes]:
+        return [answer(request)] if request.get("type") in SUCCESSES else []
+
+    with relay(talking(certificates, silent)) as profile:
+        target = make_target(replace(profile, target=replace(profile.target, timeout=1.0)))
+        unanswered = with_silence(target, examine(target)).unanswered
+        target.close()
+    assert {
+        "a refusal of an unknown type after two fences",
+        "an answer to an unknown type or to the fence after it",
+    } <= {*unanswered}
 
 
 def test_tls_1_2_alone_is_a_finding(certificates: Path, relay: StartRelay, make_target: MakeTarget) -> None:
