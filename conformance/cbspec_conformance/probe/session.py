@@ -20,6 +20,7 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.judge import error_codes, is_success
+from cbspec_conformance.probe.awaited import after_two_fences, answer_to, awaited, or_fence
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
@@ -205,7 +206,7 @@ class ProbeSession:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         answered = partial(self._is_answered, request)
-        brief = left_open or _after_two_fences(request) in self.tempo.unanswered
+        brief = left_open or after_two_fences(request) in self.tempo.unanswered
         patience = self.tempo.briefly if brief else self.tempo.patience
         channel.wait_until(answered, patience if self.brief is None else self.brief)
         if self._settle_fence():
@@ -379,7 +380,7 @@ class ProbeSession:
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
             served = request is not None and any(is_success(answer) for answer in answers)
-            self.tempo.answered_after(waited, _asked(request) if request and (served or request.meant) else "")
+            self.tempo.answered_after(waited, awaited(request) if request and (served or request.meant) else "")
         secrets: tuple[str, ...] = ()
         if any(answer.type == "error" for answer in answers):  # only its text is searched for them
             secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
@@ -433,7 +434,7 @@ class ProbeSession:
         elif surprising:
             self.channel.wait_until(lambda: any(matches(request, message) for message in inbox), tempo.patience)
         elif not self._is_answered(request):
-            asked = _answer_to(request.type)
+            asked = answer_to(request.type)
             if not self.channel.wait_until(partial(self._is_answered, request), tempo.timeout(asked), asked):
                 tempo.waited_for_nothing(asked)
 
@@ -486,7 +487,7 @@ class ProbeSession:
         """Learn whether an unanswered request was ignored, is held back or is only answered late."""
         if self.unresponsive:
             return Silence.UNRESPONSIVE
-        tempo, channel, asked = self.tempo, self.channel, _answer_to(request.type)
+        tempo, channel, asked = self.tempo, self.channel, answer_to(request.type)
         fence = self._next_fence(request.type)
         opening = request.type in ("hello", "auth") and not request.meant
         if fence is None or tempo.suspects or opening:
@@ -499,7 +500,7 @@ class ProbeSession:
             if fence is None:
                 return Silence.UNRESPONSIVE
             # After so long a silence, a relay answers a fence at once or never.
-            tempo.waited_for_nothing(_or_fence(request.type))
+            tempo.waited_for_nothing(or_fence(request.type))
         return self._fence_twice(fence, request)
 
     def _fence_twice(self, fence: Fence, request: Message) -> Silence:
@@ -511,7 +512,7 @@ class ProbeSession:
             return Silence.NONE
         for number in (1, 2):
             self._send_fence(fence)
-            waited = self._await_fence(partial(channel.has, number), _or_fence(request.type))
+            waited = self._await_fence(partial(channel.has, number), or_fence(request.type))
             sent, slowest = number, max(slowest, waited)
             if self.ended:
                 break
@@ -523,7 +524,7 @@ class ProbeSession:
         else:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
             # Another one serves requests side by side: the first silence of a kind lasts for the whole time-out.
-            kind, longest = _after_two_fences(request), max(self.tempo.patience, 2 * slowest)
+            kind, longest = after_two_fences(request), max(self.tempo.patience, 2 * slowest)
             if slowest < self.tempo.patience and self.tempo.was_silent(kind):
                 channel.wait_for(3, longest, kind)
             elif not channel.wait_for(3, self.timeout, kind):
@@ -581,28 +582,6 @@ HELLO: Mapping[str, Any] = {
 
 def _kind(request: Message, answer: Message) -> str:
     return f"{request.type} {answer.type} {answer.member('code')}"
-
-
-def _named(asked: str) -> str:
-    """Return the name of a request by its type: a relay that ignores one unknown type ignores all."""
-    return asked if asked in SUCCESS_TYPES else "an unknown type" if asked else "it"
-
-
-def _answer_to(asked: str) -> str:
-    return f"the answer to {_named(asked)}"
-
-
-def _asked(request: Message) -> str:
-    """Return what is awaited after a request."""
-    return f"a refusal of {_named(request.type)}" if request.meant else _answer_to(request.type)
-
-
-def _after_two_fences(request: Message) -> str:
-    return f"{_asked(request)} after two fences"
-
-
-def _or_fence(asked: str) -> str:
-    return f"an answer to {_named(asked)} or to the fence after it"
 
 
 _ABOUT_NO_REQUEST: Final = {*UNASKED} - {"rate_limit_exceeded"}

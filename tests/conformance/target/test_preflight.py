@@ -18,9 +18,9 @@ from cbspec.tokens.jws import claims_of
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.connector import context_for
 from cbspec_conformance.target.preflight import NoTarget, examine, with_silence
-from tests.conformance.build import HELLO_RESPONSE, error
+from tests.conformance.build import HELLO_RESPONSE, SUCCESSES, error
 from tests.conformance.conftest import MakeTarget
-from tests.conformance.memory import SUCCESSES, answer, line
+from tests.conformance.memory import answer, line
 from tests.support.relay import Script, answering, over_tls, read_to_end, server, serving, tolerant
 
 Answers = Callable[[dict[str, Any]], Iterable[bytes]]
