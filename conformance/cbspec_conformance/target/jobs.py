@@ -21,7 +21,7 @@ _BY_DISTANCE: Final = ((0.002, 2 * (os.cpu_count() or 1) + 4), (0.01, 20), (0.03
 _MOST: Final = 48
 """Cases at the same time for the seconds of a round trip: up to each, and beyond."""
 
-_WAITING: Final = _MOST  # cases at the same time if many only wait
+_WAITING: Final = 16  # cases at the same time, at least, if some wait for answers that don't come
 _CONNECTIONS_OF_A_CASE: Final = 4
 _TUNNELS_OF_A_CASE: Final = 2  # on average; a case that meets a full pool begins again alone
 _SPARE: Final = 8  # connections: some cases open several
@@ -36,7 +36,7 @@ def jobs_for(target: RelayUnderTest, facts: Facts) -> int:
         return 1
     wanted = next((count for seconds, count in _BY_DISTANCE if trip < seconds), _MOST)
     if facts.unanswered:
-        wanted = max(wanted, _WAITING)
+        wanted = _MOST  # nearly all wait for nothing
     wanted = jobs_within(target.profile, wanted)
     if (bound := target.profile.target.requests_per_second) is not None:
         wanted = min(wanted, ceil(bound * trip) + 1)  # more would only wait for their turn
