@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from functools import cache
 from typing import Final
 
-from cbspec.profile.profile import Profile
 from cbspec_conformance.record.transcript import Bytes, Direction
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.target.connector import context_for
@@ -23,21 +22,16 @@ SESSIONS: Final = 20
 
 
 @cache  # in a worker process, and only for a benchmark that it runs
-def _relay() -> tuple[Profile, Facts]:
+def _relay() -> tuple[SharedParts, Facts]:
     stack = ExitStack()
     atexit.register(stack.close)
     profile = stack.enter_context(embedded_simulator())()
-    return profile, examine(RelayUnderTest(SharedParts(profile), Facts(), "preflight"))
-
-
-@cache
-def _shared() -> SharedParts:
-    profile, facts = _relay()
-    return SharedParts(profile, facts.latency)
+    facts = examine(RelayUnderTest(SharedParts(profile), Facts(), "preflight"))
+    return SharedParts(profile, facts.latency), facts
 
 
 def _case() -> RelayUnderTest:
-    return RelayUnderTest(_shared(), _relay()[1], "bench", "CB-TUN-001")
+    return RelayUnderTest(*_relay(), "bench", "CB-TUN-001")
 
 
 def _session(relay: RelayUnderTest) -> None:
@@ -66,11 +60,8 @@ def _said() -> tuple[tuple[bool, bytes], ...]:
 
 
 def _bare() -> None:
-    profile = _relay()[0]
-    address = profile.target.address
-    if address is None:
-        raise RuntimeError("the simulator's profile has no address")
-    context = context_for(profile.tls)
+    relay = _case()
+    address, context = relay.endpoint, context_for(relay.profile.tls)
     for _ in range(SESSIONS):
         plain = socket.create_connection((address.host, address.port))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

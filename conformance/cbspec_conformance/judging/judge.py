@@ -35,8 +35,10 @@ _MEANINGS: Final[Mapping[str, str]] = {
 NO_ERROR: Final = "no error message"
 """The kind of a refusal by the usual response, with another status."""
 
-_SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
-_KNOWN: Final = _SUCCESSES | {"error"}
+SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
+"""The types of success answers."""
+
+_KNOWN: Final = SUCCESSES | {"error"}
 
 
 @contextmanager
@@ -170,7 +172,7 @@ def is_success(message: Message) -> bool:
     """Whether a message says that a request was served."""
     if message.type in WITH_STATUS:
         return bool(message.member("status") == "ok")
-    return message.type in _SUCCESSES
+    return message.type in SUCCESSES
 
 
 def served(exchange: Exchange) -> bool:

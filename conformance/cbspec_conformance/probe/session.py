@@ -19,7 +19,7 @@ from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import RateLimited
-from cbspec_conformance.judging.judge import error_codes, is_success
+from cbspec_conformance.judging.judge import SUCCESSES, error_codes, is_success
 from cbspec_conformance.probe.awaited import after_two_fences, answer_to, awaited, or_fence
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.pace import Pacer
@@ -292,7 +292,7 @@ class ProbeSession:
         answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type, "") for each in requests)
         while len(answers) >= len(requests) and not self.ended:
             # Second answers and unasked errors don't take the place of others.
-            surplus = (Counter(answer.type for answer in answers if answer.type in _SUCCESSES) - wanted).total()
+            surplus = (Counter(answer.type for answer in answers if answer.type in SUCCESSES) - wanted).total()
             elsewhere = _ABOUT_NO_REQUEST if "" in wanted else {*_ABOUT_NO_REQUEST, "unknown_message_type"}
             surplus += sum(answer.member("code") in elsewhere for answer in answers)
             more = self.answers(len(requests) + surplus - len(answers))
@@ -380,7 +380,10 @@ class ProbeSession:
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
             served = request is not None and any(is_success(answer) for answer in answers)
-            self.tempo.answered_after(waited, awaited(request) if request and (served or request.meant) else "")
+            kind = ""
+            if request is not None and (served or request.meant):
+                kind = answer_to(request.type) if served else awaited(request)
+            self.tempo.answered_after(waited, kind)
         secrets: tuple[str, ...] = ()
         if any(answer.type == "error" for answer in answers):  # only its text is searched for them
             secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
@@ -585,4 +588,3 @@ def _kind(request: Message, answer: Message) -> str:
 
 
 _ABOUT_NO_REQUEST: Final = {*UNASKED} - {"rate_limit_exceeded"}
-_SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())

@@ -49,8 +49,7 @@ def rated(profile: Profile, number: int | None) -> Tenant:
     """Return the tenant with a rate for the case of a number: a different one, if the profile has several.
 
     No case exceeds the rate of the tenant without a number (None), if there are several: recovery is only a SHOULD. The
-    cases with numbers below SPARE do.
-    Raises NotExercised if no tenant has a rate.
+    cases with numbers below SPARE do. Raises NotExercised if no tenant has a rate.
     """
     tenants = profile.tenants_with("rate")
     if not tenants:
