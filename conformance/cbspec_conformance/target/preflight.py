@@ -272,9 +272,7 @@ _MUST_BE_REFUSED: Final[Sequence[tuple[bool, _Refused]]] = (
             lambda target, session: session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"),
             lambda target, session: session.ask_text(b"no message", meant="plain words"),
             lambda target, session: session.ask(target.tunnel_info(remote_port=0), invalid="remote_port is 0"),
-            lambda target, session: session.ask_text(
-                b'{"type":"heartbeat",}', meant="not JSON", like="heartbeat"
-            ),
+            lambda target, session: session.ask_text(b'{"type":"heartbeat",}', meant="not JSON", like="heartbeat"),
         )
     ],
     (False, lambda target, session: session.ask({"type": "auth", "token": target.tokens.spoiled(target.tenant)})),
