@@ -5,6 +5,9 @@ from __future__ import annotations
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.record.transcript import Message
 
+ANY_REFUSAL = "any refusal"
+"""What never comes from a relay that serves or ignores each request."""
+
 
 def _named(kind: str) -> str:
     """Return the name of a request by its type: a relay that ignores one unknown type ignores all."""

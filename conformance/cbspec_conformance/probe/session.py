@@ -20,7 +20,7 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.judge import SUCCESSES, error_codes, is_success
-from cbspec_conformance.probe.awaited import after_two_fences, answer_to, awaited, or_fence
+from cbspec_conformance.probe.awaited import ANY_REFUSAL, after_two_fences, answer_to, awaited, or_fence
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
@@ -105,8 +105,8 @@ class ProbeSession:
 
     @property
     def timeout(self) -> float:
-        """The seconds that the profile allows for one answer."""
-        return self.tempo.most
+        """The seconds that one answer may take."""
+        return self.tempo.first
 
     @property
     def ended(self) -> Ended | None:
@@ -206,7 +206,7 @@ class ProbeSession:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         answered = partial(self._is_answered, request)
-        brief = left_open or after_two_fences(request) in self.tempo.unanswered
+        brief = left_open or self.tempo.is_habit(after_two_fences(request))
         patience = self.tempo.briefly if brief else self.tempo.patience
         channel.wait_until(answered, patience if self.brief is None else self.brief)
         if self._settle_fence():
@@ -386,6 +386,7 @@ class ProbeSession:
             self.tempo.answered_after(waited, kind)
         secrets: tuple[str, ...] = ()
         if any(answer.type == "error" for answer in answers):  # only its text is searched for them
+            self.tempo.unanswered.discard(ANY_REFUSAL)
             secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
         exchange = self._surroundings.observe(
             Exchange(request, answers, silence, self.ended, self.tenant, secrets, waited, alive)
@@ -443,7 +444,7 @@ class ProbeSession:
 
     def _fence_off(self, request: Message) -> None:
         """Leave only the answers to `request` in the inbox: those received before the fence's own answer."""
-        channel, kind, fence = self.channel, _kind(request, self.channel.inbox[0]), self._next_fence(request.type)
+        channel, kind, fence = self.channel, _kind(request, self.channel.inbox[0]), self._next_fence(request)
         if not self.tempo.wants_fence(kind) or fence is None or self.unresponsive:
             return
         kept, answered = len(channel.inbox), partial(self._count_of, fence.answer, len(channel.inbox))
@@ -491,7 +492,7 @@ class ProbeSession:
         if self.unresponsive:
             return Silence.UNRESPONSIVE
         tempo, channel, asked = self.tempo, self.channel, answer_to(request.type)
-        fence = self._next_fence(request.type)
+        fence = self._next_fence(request)
         opening = request.type in ("hello", "auth") and not request.meant
         if fence is None or tempo.suspects or opening:
             # If hello or auth is only slow, a fence that draws an error could cost the connection.
@@ -528,6 +529,7 @@ class ProbeSession:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
             # Another one serves requests side by side: the first silence of a kind lasts for the whole time-out.
             kind, longest = after_two_fences(request), max(self.tempo.patience, 2 * slowest)
+            longest = self.tempo.briefly if self.tempo.is_habit(kind) else longest
             if slowest < self.tempo.patience and self.tempo.was_silent(kind):
                 channel.wait_for(3, longest, kind)
             elif not channel.wait_for(3, self.timeout, kind):
@@ -541,14 +543,16 @@ class ProbeSession:
             return Silence.HELD_BACK
         return Silence.NONE if channel.inbox or self.ended else Silence.IGNORED
 
-    def _next_fence(self, after: str) -> Fence | None:
-        """Return a fence for a request of the type `after`, or None if no fence can be sent.
+    def _next_fence(self, after: Message) -> Fence | None:
+        """Return a fence for the request `after`, or None if no fence can be sent.
 
-        Its answer differs from that of the request: two heartbeat_responses would not tell which one is missing.
+        Its answer differs from that of the request: two heartbeat_responses would not tell which one is missing. But if
+        a wrong request draws none, as on a relay that refuses nothing, their number tells.
         """
-        if self.authenticated and self._fence == "heartbeat" and after != "heartbeat":
+        mute = self.tempo.mute
+        if self.authenticated and self._fence == "heartbeat" and (after.type != "heartbeat" or (mute and after.meant)):
             return Fence({"type": "heartbeat"}, "heartbeat_response")
-        return Fence({"type": f"cbspec_fence_{next(_numbers)}"}, "error") if self._fence else None
+        return Fence({"type": f"cbspec_fence_{next(_numbers)}"}, "error") if self._fence and not mute else None
 
     def _settle_fence(self) -> bool:
         """Remove an overdue answer to a fence from the front of the inbox; return whether it was there."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cbspec.profile.profile import TargetSettings
+from cbspec_conformance.probe.awaited import ANY_REFUSAL
 from cbspec_conformance.record.cost import Timekeeper
 
 _Made = TypeVar("_Made")
@@ -103,9 +104,23 @@ class Tempo:
         this kind of request; after that, the calibrated time-out applies. A kind without any answer at all is awaited
         briefly: it would cost most cases a time-out.
         """
-        if kind in self.unanswered:
+        if self.is_habit(kind):
             return self.patience
-        return self.calibrated if kind in self.silent else self.most
+        return self.calibrated if kind in self.silent else self.first
+
+    def is_habit(self, kind: str) -> bool:
+        """Whether it is the relay's habit to send no answer of a kind."""
+        return kind in self.unanswered or (self.mute and kind in self.silent)
+
+    @property
+    def first(self) -> float:
+        """Seconds for the first missing answer of a kind: the profile's, unless silence is the relay's habit."""
+        return self.calibrated if self.mute else self.most
+
+    @property
+    def mute(self) -> bool:
+        """Whether the relay has refused nothing so far except by silence."""
+        return ANY_REFUSAL in self.unanswered
 
     def waited_for_nothing(self, kind: str) -> None:
         """Record that a wait of a kind timed out."""

@@ -69,8 +69,9 @@ class Attempts:
 
         It lacks an answer that never came then, or a request that never works; or it found that the relay went down.
         """
-        relay, known = self._relay, self._relay.shared.silent_alone
-        silent = relay.waited_long_for <= known and not relay.waited_for.isdisjoint(known)
+        relay, shared = self._relay, self._relay.shared
+        known = shared.are_silent(relay.waited_long_for)
+        silent = known and any(shared.are_silent({kind}) for kind in relay.waited_for)
         went_down = bool(self._life.gone) and relay.log.blames
         return silent or went_down or isinstance(error, NeverWorks)
 
@@ -101,7 +102,7 @@ class Attempts:
         except _RELAYS as error:
             found = error
         blames = found is not None or relay.log.blames
-        unproven = relay.room.shared and not relay.waited_long_for <= relay.shared.silent_alone
+        unproven = relay.room.shared and not relay.shared.are_silent(relay.waited_long_for)
         if blames and unproven and relay.resumes():  # a relay that is down for good has to be blamed now
             raise NeedsAlone("a long wait for nothing")
         if blames and relay.paused() and relay.resumes():

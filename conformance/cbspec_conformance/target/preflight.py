@@ -17,6 +17,7 @@ from cbspec.protocol.tls import TlsLayer
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.probe.awaited import ANY_REFUSAL
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import DIALLER, Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
@@ -26,6 +27,7 @@ from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
+from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.target.capacity import rooms, tenants_limits
 from cbspec_conformance.target.clock import fitting_shift
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused, context_for
@@ -235,6 +237,7 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
         waits = [beat.waited for beat in beats]
         facts = replace(facts, latency=replace(facts.latency, heartbeat=max(waits), fastest=min(waits)))
         # The next request finds a second answer to the last heartbeat.
+        session.brief = target.tempo.patience
         with contextlib.suppress(RateLimited):  # a relay may use the code for unknown types (see CB-UNK-001)
             session.ask({"type": "cbspec_after_heartbeats"}, invalid="of unknown type", fence=False)
     if heartbeat or any(finding.requirement == "CB-MSG-004" for finding in target.log.findings):
@@ -256,14 +259,16 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
 def with_silence(target: RelayUnderTest, facts: Facts) -> Facts:
     """Add the kinds of answers that were awaited in vain.
 
-    If the relay refused a request by silence, others that it must refuse are tried, too: hundreds of cases send them.
+    If the relay sent no error yet, requests that it must refuse are tried: hundreds of cases send them.
     """
-    if any(kind.startswith("a refusal") for kind in target.waited_long_for):
-        at_once([partial(_refused, target, *each) for each in _MUST_BE_REFUSED])
-    return replace(facts, unanswered=tuple(sorted(target.waited_long_for)))
+    mute, received = False, [record for record in target.transcript.records if isinstance(record, Message)]
+    if not facts.tls and not facts.hello and all(message.type != "error" for message in received):
+        drawn = {*at_once([partial(_drawn, target, *each) for each in _MUST_BE_REFUSED])}
+        mute = "silence" in drawn and "refusal" not in drawn
+    return replace(facts, unanswered=(*sorted(target.waited_long_for), *[ANY_REFUSAL] * mute))
 
 
-_Refused = Callable[[RelayUnderTest, ProbeSession], object]
+_Refused = Callable[[RelayUnderTest, ProbeSession], Exchange]
 _MUST_BE_REFUSED: Final[Sequence[tuple[bool, _Refused]]] = (
     *[
         (authenticated, ask)
@@ -283,11 +288,17 @@ _MUST_BE_REFUSED: Final[Sequence[tuple[bool, _Refused]]] = (
 """Requests that no relay serves, and whether each is sent after auth."""
 
 
-def _refused(target: RelayUnderTest, authenticated: bool, ask: _Refused) -> None:
-    with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
-        session = target.authenticated() if authenticated else target.greeted()
-        ask(target, session)
-        session.close()
+def _drawn(target: RelayUnderTest, authenticated: bool, ask: _Refused) -> str:
+    """Return what a request draws; "" if it is served, or can't be sent."""
+    try:
+        with contextlib.closing(target.authenticated() if authenticated else target.greeted()) as session:
+            exchange = ask(target, session)
+    except RateLimited:
+        return "refusal"
+    except (Broken, Inconclusive, NotExercised, Unreachable, HandshakeFailure):
+        return ""
+    refused = exchange.ended is not None or any(answer.type == "error" for answer in exchange.answers)
+    return "refusal" if refused else "" if exchange.answers else "silence"
 
 
 def with_short_cuts(target: RelayUnderTest, facts: Facts) -> Facts:

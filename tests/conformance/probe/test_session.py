@@ -17,6 +17,7 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.invariants import check
+from cbspec_conformance.probe.awaited import ANY_REFUSAL
 from cbspec_conformance.probe.channel import FLOOD
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo
 from cbspec_conformance.record.conclusions import Silence
@@ -108,6 +109,31 @@ def test_requests_served_side_by_side_are_answered(delay: float, kind: str, meas
         assert types(exchange) == [json.loads(answer(request))["type"]]
     made.session.unasked(10.0)
     assert breaches(made) == []
+
+
+@pytest.mark.parametrize("served", [False, True])
+@pytest.mark.parametrize("delay", [0.001, 0.3, PATIENCE + 0.1])
+def test_heartbeats_tell_what_a_relay_without_errors_does(served: bool, delay: float, probe: MakeProbe) -> None:
+    """No message of unknown type can be the fence there; the number of heartbeat_responses shows the answer."""
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        return [(delay, answer(HEARTBEAT))] if request["type"] == "heartbeat" or served else []
+
+    made = probe(relay, tempo=Tempo(5.0, 2.0, Latency(delay, delay, delay, delay)))
+    made.session.tempo.unanswered.add(ANY_REFUSAL)
+    for _ in range(3):
+        exchange = made.session.ask_text(b'{"type":"heartbeat",}', meant="not JSON", like="heartbeat")
+        assert types(exchange) == ["heartbeat_response"] * served
+        assert exchange.silence is (Silence.NONE if served else Silence.IGNORED)
+    made.session.unasked(10.0)
+    assert made.session.strays == 0
+
+
+def test_an_error_shows_that_a_relay_sends_errors(probe: MakeProbe) -> None:
+    made = probe(conforming())
+    made.session.tempo.unanswered.add(ANY_REFUSAL)
+    made.session.ask(UNKNOWN, invalid="of unknown type")
+    assert not made.session.tempo.mute
 
 
 @pytest.mark.parametrize("text", [LEFT_OPEN, LEFT_OPEN + b"}}"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cbspec.profile.profile import Profile, Rate, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.probe.awaited import ANY_REFUSAL
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo, retry
 from tests.conformance.memory import ManualClock
@@ -48,6 +49,16 @@ def test_what_never_came_is_awaited_briefly_until_it_comes() -> None:
     tempo.answered_after(0.0, "the answer to auth")
     assert tempo.unanswered == {"the answer to hello"}
     assert tempo.timeout("the answer to auth") == 5.0
+
+
+def test_a_relay_that_refuses_nothing_gets_its_whole_time_for_no_answer() -> None:
+    tempo = Tempo(5.0, 2.0, Latency(heartbeat=0.001))
+    tempo.unanswered = {ANY_REFUSAL}
+    assert (tempo.first, tempo.timeout("a")) == (2.0, 2.0)
+    tempo.waited_for_nothing("a")
+    assert (tempo.timeout("a"), tempo.timeout("b")) == (PATIENCE, 2.0)
+    tempo.unanswered.clear()
+    assert (tempo.first, tempo.timeout("a")) == (5.0, 2.0)
 
 
 def test_a_slow_relay_is_fenced_a_few_times_only_unless_it_closes() -> None:
