@@ -528,8 +528,9 @@ class ProbeSession:
         else:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
             # Another one serves requests side by side: the first silence of a kind lasts for the whole time-out.
-            kind, longest = after_two_fences(request), max(self.tempo.patience, 2 * slowest)
-            longest = self.tempo.briefly if self.tempo.is_habit(kind) else longest
+            kind = after_two_fences(request)
+            brief = self.tempo.mute and self.tempo.is_habit(kind)  # else an error may be the request's or a fence's
+            longest = max(self.tempo.briefly if brief else self.tempo.patience, 2 * slowest)
             if slowest < self.tempo.patience and self.tempo.was_silent(kind):
                 channel.wait_for(3, longest, kind)
             elif not channel.wait_for(3, self.timeout, kind):

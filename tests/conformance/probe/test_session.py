@@ -129,6 +129,24 @@ def test_heartbeats_tell_what_a_relay_without_errors_does(served: bool, delay: f
     assert made.session.strays == 0
 
 
+def test_a_refusal_counts_even_if_the_answer_never_came_before(probe: MakeProbe) -> None:
+    """Errors of the request and of its fences look alike, and a busy machine delays some of them."""
+    kind, busy, delays = "the answer to tunnel_info after two fences", 0.0, itertools.cycle((0.06, 0.0, 0.15))
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        nonlocal busy
+        busy = max(busy, made.transcript.now()) + next(delays)
+        code = "invalid_token" if request["type"] == "tunnel_info" else "unknown_message_type"
+        return [(busy - made.transcript.now(), line(error(code)))]
+
+    made = probe(relay, authenticated=False, tempo=Tempo(5.0, 2.0, Latency(0.001, 0.001, 0.001, 0.001)))
+    for _ in range(3):
+        made.session.tempo.unanswered.add(kind)
+        assert types(made.session.ask(TUNNEL)) == ["error"]
+    made.session.unasked(10.0)
+    assert made.session.strays == 0
+
+
 def test_an_error_shows_that_a_relay_sends_errors(probe: MakeProbe) -> None:
     made = probe(conforming())
     made.session.tempo.unanswered.add(ANY_REFUSAL)
