@@ -49,6 +49,8 @@ def test_serves_again(relay: RelayUnderTest) -> None:
         raise NotExercised("give conditions.unavailable: a target where it holds, or begin and end")
     if condition.target is not None or condition.end is None:
         raise NotExercised("give conditions.unavailable.begin and end, instead of a target where it always holds")
+    for request in ("hello", "auth", "tunnel_info"):
+        relay.needs.served(request)
     with relay.provoked("unavailable"):
         _settle(relay, condition, None)
 
