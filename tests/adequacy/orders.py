@@ -1,7 +1,9 @@
-"""The same relay judged several times without a restart gets the same verdicts.
+"""The same relay judged several times gets the same verdicts.
 
-`make adequacy ARGS=--orders`: each time in another random order, by one process, four of xdist's, or four at once.
+`make adequacy ARGS=--orders`: without a restart, each time in another random order, by one process, four of xdist's, or
+four at once.
 `make adequacy ARGS=--at-once`: with one case at a time, eight, and thirty-two; at a distance with `--round-trip 0.02`.
+Each run has a new relay, since some keep what an earlier run has used up.
 """
 
 from __future__ import annotations
@@ -55,13 +57,27 @@ def compare(context: ForkServerContext, subjects: Sequence[Subject], jobs: int, 
 
 def _differences(context: ForkServerContext, subject: Subject, options: Runs, trip: float) -> list[str]:
     """Return the requirements with different results, each with its results, or the reason for no result."""
-    with tempfile.TemporaryDirectory(prefix="cbspec-orders-") as name:
-        try:
-            with relay(context, Path(name), [subject]) as profile, _address(profile, trip) as address:
-                where = ("--target-profile", str(profile), f"--target={address}")
-                return _different(list(_runs(context, Path(name), where, options)))
-        except NoResults as reason:
-            return [str(reason)]
+    try:
+        outcomes = [
+            outcome
+            for of_one_relay in ([options] if options is ORDERS else [[own] for own in options])
+            for outcome in _outcomes_of(context, subject, of_one_relay, trip)
+        ]
+    except NoResults as reason:
+        return [str(reason)]
+    return _different(outcomes)
+
+
+def _outcomes_of(
+    context: ForkServerContext, subject: Subject, options: Runs, trip: float
+) -> Sequence[Mapping[str, str]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="cbspec-orders-") as name,
+        relay(context, Path(name), [subject]) as profile,
+        _address(profile, trip) as address,
+    ):
+        where = ("--target-profile", str(profile), f"--target={address}")
+        return list(_runs(context, Path(name), where, options))
 
 
 def _address(profile: Path, trip: float) -> AbstractContextManager[str]:

@@ -121,7 +121,8 @@ def test_the_action_judges_a_client_over_the_life_of_a_known_failure(installed: 
 @pytest.mark.timeout(600)
 def test_the_action_installs_the_kit_of_its_checkout(tmp_path: Path) -> None:
     workspace, temporary = folders(tmp_path)
-    job = ActionRunner(RELAY, workspace, temporary).run(wait="0", target="127.0.0.1:1")
+    action, folder = ActionRunner(RELAY, workspace, temporary), str(workspace / "report")
+    job = action.run(wait="0", target="127.0.0.1:1", folder=folder)
     assert verdict(job) == (False, "not judged", "3"), job.log
 
 

@@ -79,18 +79,18 @@ def in_order(transcript: Transcript) -> list[WireRecord]:
     Messages received shortly before that time are no answers to it.
     """
     records = [record for record in transcript.records if isinstance(record, WireRecord)]
-    left = {record.connection: at for at, record in enumerate(records) if _left(record)}
+    told = {record.connection for record in records if _left(record)}
     ordered: list[WireRecord] = []
     waiting: list[WireRecord] = []
-    for at, record in enumerate(records):
-        if isinstance(record, Message) and record.direction is Direction.SENT and at < left.get(record.connection, 0):
+    for record in records:
+        if isinstance(record, Message) and record.direction is Direction.SENT and record.connection in told:
             waiting.append(record)
             continue
         if _left(record):
             ordered += [message for message in waiting if message.connection == record.connection]
             waiting = [message for message in waiting if message.connection != record.connection]
         ordered.append(record)
-    return ordered
+    return ordered + waiting  # a message is unsolicited, too, if it came while the next request was only noted
 
 
 def _left(record: WireRecord) -> bool:

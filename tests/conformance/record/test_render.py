@@ -39,8 +39,8 @@ def test_connection_is_shown_from_start_to_end() -> None:
     shown = render(
         transcript(
             opened(),
-            left(),
             sent(HEARTBEAT),
+            left(),
             received(HEARTBEAT_RESPONSE),
             Ended(1.5, 1, End.RESET, "Connection reset by peer"),
         ),
@@ -52,6 +52,14 @@ def test_connection_is_shown_from_start_to_end() -> None:
         "> 1.500 #1 -- reset (Connection reset by peer)",
         "  0.000 #1 -- connected to 127.0.0.1:8080 (tcp, TLSv1.3)",
     ]
+
+
+def test_a_message_before_the_bytes_of_a_request_belongs_to_the_request_before() -> None:
+    """A live judgement, made before these bytes, and a later one of the whole transcript name the same request."""
+    late, noted = received(HELLO_RESPONSE), replace(sent(TUNNEL), meant="with a token")
+    early: list[Record] = [opened(), sent(HELLO), left(), received(HELLO_RESPONSE), noted, late]
+    for records in (early, [*early, left()]):
+        assert change_of(transcript(*records), [Exchange(None, (late,))]) == ""
 
 
 def test_repr_has_no_secrets() -> None:
