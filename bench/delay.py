@@ -24,12 +24,13 @@ class Path:
     """How bytes travel; times in seconds.
 
     `round_trip` is that of an undisturbed message, `jitter` is added at random to each way, and answers are `held` for
-    this time and written together.
+    this time and written together. Only so many connections are `served` at once (0: any number); others wait.
     """
 
     round_trip: float = 0.0
     jitter: float = 0.0
     held: float = 0.0
+    served: int = 0
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class DelayingProxy:
         self._host, self._port, self._path = host, port, path
         self.traffic = Traffic()
         self._serving = set[asyncio.Task[None] | None]()  # the loop alone would let the collector take them
+        self._turns = asyncio.Semaphore(path.served) if path.served else contextlib.nullcontext()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until both directions have ended."""
@@ -78,14 +80,15 @@ class DelayingProxy:
         self._serving.add(task := asyncio.current_task())
         try:
             await asyncio.sleep(self._delay() + self._delay())  # the round trip of TCP's handshake
-            try:
-                onward = await asyncio.open_connection(self._host, self._port)
-            except OSError:
-                writer.transport.abort()
-                return
-            await asyncio.gather(
-                self._carry(reader, onward[1], from_client=True), self._carry(onward[0], writer, from_client=False)
-            )
+            async with self._turns:
+                try:
+                    onward = await asyncio.open_connection(self._host, self._port)
+                except OSError:
+                    writer.transport.abort()
+                    return
+                await asyncio.gather(
+                    self._carry(reader, onward[1], from_client=True), self._carry(onward[0], writer, from_client=False)
+                )
         except asyncio.CancelledError:  # the proxy ends
             writer.transport.abort()
         finally:
@@ -161,9 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("relay", metavar="HOST:PORT")
     for name in ("round-trip", "jitter", "held"):
         parser.add_argument(f"--{name}", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--served", type=int, default=0, metavar="CONNECTIONS", help="at once; others wait")
     args = parser.parse_args(arguments)
     host, _, port = args.relay.rpartition(":")
-    asyncio.run(_main(host, int(port), Path(args.round_trip, args.jitter, args.held)))
+    asyncio.run(_main(host, int(port), Path(args.round_trip, args.jitter, args.held, args.served)))
     return 0
 
 

@@ -53,6 +53,8 @@ DISTANCES: Final = {
     "quick run, 20 ms and jitter": Distance(("--round-trip", "0.02", "--jitter", "0.01"), 30.0),
     "quick run, answers byte by byte": Distance((), 60.0, relay=_DRIBBLE),
     "quick run, answers held 60 ms": Distance(("--held", "0.06"), 60.0),
+    "quick run, 4 served at once": Distance(("--served", "4"), 60.0),
+    "quick run, 1 served at once": Distance(("--served", "1"), 60.0),
     "quick run, each answer after 300 ms": Distance((), 240.0, relay=_SLOW),
     **{
         f"quick run, no {kind}": Distance((), 60.0, relay=_MISSING.format(kind), lacks=True)

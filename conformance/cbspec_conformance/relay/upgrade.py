@@ -54,6 +54,7 @@ def upgrade(
         time.sleep(_APART if number else 0)
         session.send_unanswered(piece)
     head = _head(relay, session).decode("latin-1")
+    session.close()
     words = head.partition("\r\n")[0].split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
         raise Inconclusive(f"no HTTP response to the opening handshake, but {quoted(head[:60])}")

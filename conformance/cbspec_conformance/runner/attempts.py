@@ -20,7 +20,6 @@ from cbspec_conformance.target.capacity import explained
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Turns
 from cbspec_conformance.target.relay import RelayUnderTest
-from cbspec_conformance.target.room import is_narrow
 
 _RELAYS: Final = (Broken, Inconclusive, Unreachable, HandshakeFailure)  # errors that a relay can cause
 
@@ -44,11 +43,11 @@ class Attempts:
         """
         relay, processes = self._relay, self._relay.shared.processes
         shared = not needs.alone and processes > 1
-        whole = relay.profile.target.connections_at_once
+        whole = relay.room.bound
         for turn in [turns.shared(needs.names)] * shared + [turns.alone(began=needs.alone)]:
             relay.room.shared, relay.room.reserved = shared, needs.names if shared else None
             relay.room.connections = whole // processes if shared and whole is not None else whole
-            relay.room.patient = needs.alone or bool(needs.names) or is_narrow(relay.profile)
+            relay.room.patient = needs.alone or bool(needs.names) or relay.room.is_narrow
             with turn:
                 try:
                     self.judge()

@@ -86,7 +86,7 @@ from cbspec_conformance.runner.schedule import Schedule
 from cbspec_conformance.runner.started import OF_THE_PROCESS, START, StartedRelay
 from cbspec_conformance.runner.streaming import stream_for, wants_stream
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.jobs import jobs_for, jobs_while_waiting, jobs_within
+from cbspec_conformance.target.jobs import jobs_while_waiting, with_jobs
 from cbspec_conformance.target.learned import Learned, learn, learned
 from cbspec_conformance.target.life import Life
 from cbspec_conformance.target.locks import Locks, Turns
@@ -252,9 +252,8 @@ class Suite:
         target = self.target("preflight")
         wait_for(target, self.options.wait)
         target.learn(with_short_cuts(target, with_silence(target, examine(target))))
+        target.learn(with_jobs(target, target.facts, self.options.jobs))
         self.facts = with_room(target, target.facts)
-        if self.options.jobs is None:
-            self.facts = replace(self.facts, jobs=jobs_for(target, self.facts))
         self.shared.tempo = Tempo.of(self.shared.profile.target, self.facts.latency)
         self._life.look(target)
         target.close()
@@ -303,6 +302,9 @@ class Suite:
         count = f"{len(cases)} case{'s' if len(cases) > 1 else ''}, {how}"
         seconds = estimate(len(cases), trip, jobs)
         head = f"Judging {name}\n{count}, round trip {1000 * trip:.1f} ms, {plan.effort.name} effort"
+        if (served := self.facts.connections) is not None:
+            few = f"{served} connections" if served > 1 else "one connection"
+            head += f"\nIt serves only {few} at once: cases that need more are left out"
         self._display.begin(head, cases, seconds, self.options.catalogue)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -454,8 +456,7 @@ class Suite:
         option = session.config.option
         if self._is_worker or option.collectonly or getattr(option, "numprocesses", None) or not hasattr(os, "fork"):
             return 1
-        wanted = self.options.jobs or self.facts.jobs
-        return min(jobs_within(self.shared.profile, wanted), len(session.items))
+        return min(self.facts.jobs, len(session.items))
 
     def _needs(self, item: pytest.Item) -> Needs:
         case = case_name(item.nodeid)
@@ -476,7 +477,7 @@ class Suite:
     def workers(self, began_with: int) -> int:
         """Return how many workers are useful now: more if cases wait for answers that don't come."""
         if self.options.jobs is None and self.shared.tempo.silent:
-            return jobs_while_waiting(self.shared.profile, began_with)
+            return jobs_while_waiting(self.shared.profile, self.facts, began_with)
         return began_with
 
     def learned(self) -> Learned:

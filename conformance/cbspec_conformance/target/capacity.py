@@ -21,7 +21,7 @@ from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.ledger import PAUSES
 from cbspec_conformance.target.relay import RelayUnderTest
-from cbspec_conformance.target.room import assigned, is_narrow
+from cbspec_conformance.target.room import assigned
 
 FULL: Final = "tenant_limit_exceeded"
 LARGEST: Final = 256
@@ -162,7 +162,7 @@ def rooms(relay: RelayUnderTest, found: Sequence[TenantLimit]) -> dict[str, int]
         return elsewhere.transcript.is_large
 
     measured: dict[str, int] = {}
-    if is_narrow(relay.profile):
+    if relay.room.is_narrow:
         for limit in found:
             measure(limit)
     else:

@@ -22,9 +22,10 @@ class Facts:
     if heartbeats draw no answer or several; `unanswered` are the kinds of answers that were awaited in vain; `latency`
     was measured; `room` is that of the tenants' limits, by name, before the first case; `pipelines` says that hello
     and auth in one flight, and two tunnel_infos, are answered in order; `resumes` that TLS sessions can be resumed
-    before them; `jobs` is the number of cases to run at once; `address` is the one that answered, if its host name has
-    several; `clock` are the seconds by which the relay's clock is ahead (0: not notable or unknown), and `shift` those
-    by which the times of tokens are moved for it.
+    before them; `jobs` is the number of cases to run at once, and `connections` that of the connections that the relay
+    serves at once (None: as many as were tried); `address` is the one that answered, if its host name has several;
+    `clock` are the seconds by which the relay's clock is ahead (0: not notable or unknown), and `shift` those by which
+    the times of tokens are moved for it.
     """
 
     transport: str = "tcp"
@@ -43,6 +44,7 @@ class Facts:
     pipelines: bool = False
     resumes: bool = False
     jobs: int = 1
+    connections: int | None = None
     clock: float = 0.0
     shift: float = 0.0
     room: dict[str, int] = field(default_factory=dict)
@@ -52,6 +54,11 @@ class Facts:
     def odd_letters(self) -> str:
         """Letters that need escaping, for a tunnel_id; none if the relay accepts no such identifiers."""
         return ODD_LETTERS if self.odd_identifiers else ""
+
+    def bound(self, profile: Profile) -> int | None:
+        """Return the most connections that the suite may have open at once, by the profile and by what was found."""
+        bounds = [bound for bound in (profile.target.connections_at_once, self.connections) if bound is not None]
+        return min(bounds, default=None)
 
     def why_not(self, request: str) -> str:
         """Return the reason why this relay never serves a type of request, or ""."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from math import ceil
 from typing import Final
 
@@ -29,29 +30,38 @@ _GAIN: Final = 2.0  # how much faster requests must be served at once than one b
 _SLOW: Final = 0.05  # seconds of an answer above which the relay's own time matters more than this machine's
 
 
-def jobs_for(target: RelayUnderTest, facts: Facts) -> int:
-    """Return the number of cases to run at the same time: 1 if the relay serves connections one after the other."""
+def with_jobs(target: RelayUnderTest, facts: Facts, wanted: int | None) -> Facts:
+    """Add the number of cases to run at the same time, and of connections that the relay serves if they are few.
+
+    `wanted` is the number of cases that the user wants. Without it, a relay that serves one connection after the other
+    gets one case at a time.
+    """
     trip = facts.latency.trip
     if trip == 0.0:
-        return 1
-    wanted = next((count for seconds, count in _BY_DISTANCE if trip < seconds), _MOST)
-    if facts.unanswered:
-        wanted = _MOST  # nearly all wait for nothing
-    wanted = jobs_within(target.profile, wanted)
-    if (bound := target.profile.target.requests_per_second) is not None:
-        wanted = min(wanted, ceil(bound * trip) + 1)  # more would only wait for their turn
-    if wanted == 1:
-        return 1
-    limit = target.profile.target.connections_at_once or target.profile.relay.connection_limit
-    connections = min(wanted + _SPARE, limit or wanted + _SPARE)
+        return replace(facts, jobs=wanted or 1)
+    jobs = jobs_within(target.profile, wanted or _by_distance(target.profile, facts))
+    declared = target.profile.relay.connection_limit
+    connections = min(filter(None, (jobs + _SPARE, declared, target.profile.target.connections_at_once)))
     began = target.clock.monotonic()
     served = _served_at_once(target, connections)
     taken = target.clock.monotonic() - began
     target.close()
     if served < connections:
-        return min(wanted, max(1, served // _CONNECTIONS_OF_A_CASE))
+        few = max(1, served) if declared is None else None  # the cases of a declared limit judge it
+        return replace(facts, jobs=min(jobs, max(1, served // _CONNECTIONS_OF_A_CASE)), connections=few)
     one_by_one = connections * (facts.latency.handshake + facts.latency.hello)
-    return 1 if trip > _SLOW and one_by_one < _GAIN * taken else wanted
+    serial = wanted is None and trip > _SLOW and one_by_one < _GAIN * taken
+    return replace(facts, jobs=1 if serial else jobs)
+
+
+def _by_distance(profile: Profile, facts: Facts) -> int:
+    if facts.unanswered:
+        return _MOST  # nearly all wait for nothing
+    trip = facts.latency.trip
+    wanted = next((count for seconds, count in _BY_DISTANCE if trip < seconds), _MOST)
+    if (bound := profile.target.requests_per_second) is not None:
+        wanted = min(wanted, ceil(bound * trip) + 1)  # more would only wait for their turn
+    return wanted
 
 
 def jobs_within(profile: Profile, wanted: int) -> int:
@@ -65,12 +75,12 @@ def jobs_within(profile: Profile, wanted: int) -> int:
     return max(1, min([wanted, *(limit // each for limit, each in limits if limit is not None)]))
 
 
-def jobs_while_waiting(profile: Profile, began_with: int) -> int:
+def jobs_while_waiting(profile: Profile, facts: Facts, began_with: int) -> int:
     """Return the number of cases to run at once when some wait for answers that don't come.
 
     A bound of connections is shared out among those that a run began with.
     """
-    if profile.target.connections_at_once is not None:
+    if facts.bound(profile) is not None:
         return began_with
     return max(began_with, jobs_within(profile, _WAITING))
 

@@ -158,6 +158,7 @@ class RelayUnderTest:
         self.signs = LifeSigns()
         self.needs = Preconditions(profile, facts)
         self.room = Room(profile, shared.pace)
+        self.room.within(facts.bound(profile))
         self.connector = Connector(profile, self.transcript, self.signs)
         self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate, self.stem)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
@@ -168,6 +169,7 @@ class RelayUnderTest:
         """Use the facts that the preflight has found so far."""
         self.facts = facts
         self.needs = Preconditions(self.profile, facts)
+        self.room.within(facts.bound(self.profile))
 
     @property
     def endpoint(self) -> Endpoint:

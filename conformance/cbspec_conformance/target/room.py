@@ -38,13 +38,6 @@ def assigned(profile: Profile, key: Feature, case: str) -> tuple[Tenant, ...]:
     return (alike[crc32(_SALT + case.encode()) % len(alike)],) if alike else ()
 
 
-def is_narrow(profile: Profile) -> bool:
-    """Whether connections of other tenants, or closed a moment ago, may keep the relay from serving another."""
-    pool = profile.relay.buffer_pool
-    counted = (profile.relay.connection_limit, profile.target.connections_at_once)
-    return counted != (None, None) or (pool is not None and pool < _WIDE)
-
-
 def rated(profile: Profile, number: int | None) -> Tenant:
     """Return the tenant with a rate for the case of a number: a different one, if the profile has several.
 
@@ -61,9 +54,10 @@ def rated(profile: Profile, number: int | None) -> Tenant:
 class Room:
     """The open sessions of a case, counted against the declared limits.
 
-    `reserved` are the names of the tenants that no other case uses meanwhile (None: all), and `connections` is the
-    number that the case may have open at once (None: any). Other cases run at the same time if `shared`. A `patient`
-    case waits for the relay to close its side of a closed connection, since the relay may count it until then.
+    `reserved` are the names of the tenants that no other case uses meanwhile (None: all), `bound` is the number of
+    connections that the suite may have open at once (None: any), and `connections` the case's part of it. Other cases
+    run at the same time if `shared`. A `patient` case waits for the relay to close its side of a closed connection,
+    since the relay may count it until then.
     """
 
     def __init__(self, profile: Profile, pacer: Pacer) -> None:
@@ -72,9 +66,20 @@ class Room:
         self._sessions: list[ProbeSession] = []
         self._connecting = 0
         self.reserved: frozenset[str] | None = None
-        self.connections = profile.target.connections_at_once
+        self.bound = self.connections = profile.target.connections_at_once
         self.shared = False
         self.patient = True
+
+    def within(self, bound: int | None) -> None:
+        """Set the number of connections that the suite may have open at once."""
+        self.bound = self.connections = bound
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether connections of other tenants, or closed a moment ago, may keep the relay from serving another."""
+        relay = self._profile.relay
+        counted = (relay.connection_limit, self.bound) != (None, None)
+        return counted or (relay.buffer_pool is not None and relay.buffer_pool < _WIDE)
 
     def add(self, session: ProbeSession) -> None:
         """Count a session until it ends."""
@@ -90,7 +95,7 @@ class Room:
     @property
     def together(self) -> int:
         """The number of connections that a case may use at the same time without a need to."""
-        return 1 if is_narrow(self._profile) else _TOGETHER
+        return 1 if self.is_narrow else _TOGETHER
 
     def use(self, tenant: Tenant, *, connections: int = 0) -> None:
         """Check that a tenant's limits are this case's own, with room for so many more connections."""
@@ -124,19 +129,21 @@ class Room:
 
     @property
     def may_connect(self) -> bool:
-        """Whether target.connections_at_once allows another connection."""
+        """Whether the bound allows another connection."""
         return self.connections is None or len(self.open_sessions) < self.connections
 
     @contextmanager
     def connecting(self) -> Iterator[None]:
         """Wait for the turn of another connection, and count it until the end of the block.
 
-        Raises NotExercised if the profile allows none.
+        Raises NotExercised if the bound allows none.
         """
         wanted = len(self.open_sessions) + self._connecting + 1
+        if wanted == self.connections:  # the relay may count those that it has ended itself until we close them, too
+            at_once([session.close for session in self._sessions if session.ended])
         if self.shared and self.connections is not None and wanted > self.connections:
             raise NeedsAlone(f"{wanted} connections at once")
-        _check(self.connections, wanted, "target.connections_at_once")
+        _check(self.connections, wanted, "target.connections_at_once (or what the relay serves)")
         self._connecting += 1
         try:
             self._pacer.take()

@@ -14,7 +14,7 @@ import pytest
 from cbspec.profile.profile import Profile, RelayCapabilities, TargetSettings, TlsSettings
 from cbspec_conformance.probe.tempo import Latency
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.jobs import jobs_for, jobs_within
+from cbspec_conformance.target.jobs import jobs_while_waiting, jobs_within, with_jobs
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.tiny import accept, tiny_relay
 
@@ -47,8 +47,23 @@ def test_the_number_follows_from_distance_and_from_what_the_relay_serves_at_once
     with tiny_relay(accept, tmp_path, around=around) as endpoint:
         profile = Profile(target=TargetSettings(address=endpoint, transport="tcp", timeout=0.6), tls=DEVELOPMENT)
         facts = Facts(latency=Latency(seconds, seconds, seconds, seconds))
-        found = jobs_for(make_target(profile), facts)
-    assert found == jobs or (jobs is None and found >= 2)
+        found = with_jobs(make_target(profile), facts, None)
+        assert with_jobs(make_target(profile), facts, 8).jobs == min(8, jobs or 8)
+    assert found.jobs == jobs or (jobs is None and found.jobs >= 2)
+    assert found.connections == at_once == found.bound(profile)
+    assert at_once is None or jobs_while_waiting(profile, found, found.jobs) == found.jobs
+
+
+def test_a_declared_limit_is_for_its_own_cases_to_judge(tmp_path: Path, make_target: MakeTarget) -> None:
+    slots = threading.Semaphore(4)
+    with tiny_relay(accept, tmp_path, around=lambda: slots) as endpoint:
+        profile = Profile(
+            target=TargetSettings(address=endpoint, transport="tcp", timeout=0.6),
+            tls=DEVELOPMENT,
+            relay=RelayCapabilities(connection_limit=40),
+        )
+        found = with_jobs(make_target(profile), Facts(latency=Latency(0.02, 0.02, 0.02, 0.02)), None)
+    assert (found.jobs, found.connections) == (1, None)
 
 
 def test_a_relay_that_answers_one_after_the_other_is_judged_by_one_case_at_a_time(
@@ -64,5 +79,6 @@ def test_a_relay_that_answers_one_after_the_other_is_judged_by_one_case_at_a_tim
     with tiny_relay(answer, tmp_path, around=contextlib.nullcontext) as endpoint:
         profile = Profile(target=TargetSettings(address=endpoint, transport="tcp"), tls=DEVELOPMENT)
         facts = Facts(latency=Latency(0.01, 0.06, 0.06, 0.06))
-        assert jobs_for(make_target(profile), facts) == 1
-        assert jobs_for(make_target(profile), replace(facts, auth="refused")) == 1
+        assert with_jobs(make_target(profile), facts, None).jobs == 1
+        assert with_jobs(make_target(profile), replace(facts, auth="refused"), None).jobs == 1
+        assert with_jobs(make_target(profile), facts, 3).jobs == 3

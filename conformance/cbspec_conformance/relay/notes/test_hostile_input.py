@@ -434,7 +434,7 @@ def _join(relay: RelayUnderTest) -> ProbeSession:
 
 def _two_at_once(relay: RelayUnderTest) -> None:
     """Check as a control that the relay serves two connections at the same time, and close them."""
-    for limit in (relay.profile.relay.connection_limit, relay.profile.target.connections_at_once):
+    for limit in (relay.profile.relay.connection_limit, relay.room.bound):
         if limit is not None and limit < 2:
             raise NotExercised("room for two connections at a time is needed (relay, target.connections_at_once)")
     greeted = relay.greeted()
