@@ -125,6 +125,14 @@ class Tcp:
                 return self._received()
         return None
 
+    def await_end(self, wait: float) -> bool:
+        """Drop what arrives within `wait` seconds, and return whether the end of the stream came."""
+        deadline = time.monotonic() + wait
+        while (remaining := deadline - time.monotonic()) > 0:
+            if self.receive(remaining) == b"":
+                return True
+        return False
+
     def _received(self) -> bytes:
         try:
             data = self._sock.recv(_CHUNK)

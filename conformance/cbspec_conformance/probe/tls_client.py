@@ -423,10 +423,14 @@ class TlsClient:
             return None
         return kind, data
 
-    def close(self) -> None:
-        """Send close_notify if the handshake is complete, and close."""
+    def close(self, wait: float = 0.0) -> None:
+        """Send close_notify if the handshake is complete, and close; wait some seconds for the relay to do so, too."""
         if self.writing is not None and not self.end:
             self.send_raw(self.sealed(ALERT, CLOSE_NOTIFY))
+        if wait and not self.end:
+            with contextlib.suppress(OSError):
+                self.tcp.finish()
+                self.tcp.await_end(wait)
         self.tcp.close()
 
 

@@ -310,14 +310,8 @@ class Wire:
                 self.closed = True
                 LINGERING.add(self.tcp)
                 return True
-            noticed = self._await_eof(wait)
+            noticed = False
+            with contextlib.suppress(OSError):
+                noticed = self.tcp.await_end(wait)
         self.finish(End.OURS)
         return noticed
-
-    def _await_eof(self, wait: float) -> bool:
-        deadline = self._clock.monotonic() + wait
-        with contextlib.suppress(OSError):
-            while (remaining := deadline - self._clock.monotonic()) > 0:
-                if self.tcp.receive(remaining) == b"":
-                    return True
-        return False

@@ -95,7 +95,7 @@ class HandMade:
         try:
             yield client
         finally:
-            client.close()
+            client.close(relay.tempo.closing if relay.room.patient else 0.0)
 
     def ask(self, client: TlsClient) -> str:
         """Send the request and return the outcome."""

@@ -137,6 +137,21 @@ def test_tls_1_2_alone_is_a_finding(certificates: Path, relay: StartRelay, make_
 # ---------------------------------------------------------------------------- no relays
 
 
+def test_a_relay_may_still_count_the_connection_that_looked_for_it(
+    certificates: Path, relay: StartRelay, make_target: MakeTarget
+) -> None:
+    counted = iter([True])
+
+    def script(sock: socket.socket) -> None:
+        if not next(counted, False):  # the first connection is closed at once
+            talking(certificates, conforming)(sock)
+
+    with relay(script) as profile:
+        target = make_target(profile)
+        assert not examine(target).tls
+    assert not target.log.findings
+
+
 def test_a_local_tls_library_that_offers_too_little_is_not_the_relays_fault(
     certificates: Path, relay: StartRelay, make_target: MakeTarget
 ) -> None:
