@@ -33,8 +33,8 @@ from cbspec_conformance.record.frames import is_left_open
 from cbspec_conformance.record.transcript import Ended, Message
 
 _IN_PIECES = "it was sent in pieces"  # a relay that reads piece by piece may take it for several messages
-
-_APART = 0.0003  # seconds between the pieces of a message: most relays read them one by one then
+_APART: Final = 0.0003  # seconds between the pieces of a message: an idle relay reads them one by one then,
+_FAR_APART, _SPREAD = 0.02, 0.2  # one that is busy with other cases as well, if a message takes no longer than this
 _SHORTLY = 0.001  # seconds in which a close may follow an error, and a second answer a fence's
 
 _numbers = itertools.count(1)
@@ -169,16 +169,19 @@ class ProbeSession:
         *,
         encode: Callable[[object], bytes] | None = None,
         fragments: bool = False,
+        apart: bool = False,
     ) -> Exchange:
         """Send a valid request in pieces, each in a TLS record of its own, and return the exchange.
 
-        With `fragments`, each piece is a frame of a WebSocket message. Answers before the last piece belong to the
-        request, too: a relay may take each piece for a message.
+        With `fragments`, each piece is a frame of a WebSocket message. Pieces that are `apart` are read one by one by a
+        busy relay, too, if they are few. Answers before the last piece belong to the request: a relay may take each
+        piece for a message.
         """
         text = (encode or spell)(dict(request))
         check_own(request, text, "")
         data = frames(cut(text)) if fragments else cut(self.encode(text))
-        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
+        pause = max(_APART, min(_FAR_APART, _SPREAD / len(data))) if apart else _APART
+        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data, pause=pause)
 
     def repeat(self, message: Message) -> Exchange:
         """Send the text of a message again, and return the exchange."""
@@ -193,17 +196,19 @@ class ProbeSession:
         """Send a heartbeat."""
         return self.ask({"type": "heartbeat"})
 
-    def exchange(self, request: Message, *data: bytes, fence: bool = True, followed: bool = False) -> Exchange:
-        """Send the bytes of a recorded request piece by piece, and return the exchange."""
+    def exchange(
+        self, request: Message, *data: bytes, fence: bool = True, followed: bool = False, pause: float = _APART
+    ) -> Exchange:
+        """Send the bytes of a recorded request piece by piece, with pauses in seconds, and return the exchange."""
         channel = self.channel
         self.unasked()
         self._unanswered = None
         self._take_turn()
         began = self._clock.monotonic()
-        for piece in data:
+        for number, piece in enumerate(data):
+            if number:
+                self._clock.sleep(pause)
             channel.send(piece)
-            if len(data) > 1:
-                self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         answered = partial(self._is_answered, request)
         brief = left_open or self.tempo.is_habit(after_two_fences(request))

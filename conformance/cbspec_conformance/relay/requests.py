@@ -148,7 +148,7 @@ def understood_in_pieces(
 
     `fragments`: see `ProbeSession.ask_in_pieces`.
     """
-    exchange = session.ask_in_pieces(request, cut, fragments=fragments)
+    exchange = session.ask_in_pieces(request, cut, fragments=fragments, apart=True)
     returned, asked = judge.accepted(exchange).member("tunnel_id"), request.get("tunnel_id")
     if asked is None or returned == asked:
         return

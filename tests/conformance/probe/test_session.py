@@ -221,6 +221,16 @@ def test_an_error_that_comes_unasked_answers_no_request_sent_in_pieces(probe: Ma
     judge.all_answered(exchange, ["heartbeat_response"] * 2)
 
 
+@pytest.mark.parametrize("size", [1, 2, 10])
+def test_few_pieces_are_so_far_apart_that_a_busy_relay_reads_each_one(size: int) -> None:
+    clock = ManualClock()
+    made = MemoryProbe(conforming(), clock)
+    made.session.ask_in_pieces(HEARTBEAT, lambda data: [data[at : at + size] for at in range(0, len(data), size)])
+    close = clock.now
+    made.session.ask_in_pieces(HEARTBEAT, lambda data: [data[:size], data[size:]], apart=True)
+    assert clock.now - close >= 0.02 > close
+
+
 @given(requests=KINDS, late=st.sampled_from(SECOND_AFTER), fence=st.booleans())
 def test_an_error_that_comes_unasked_answers_no_request(
     requests: list[dict[str, Any]], late: float, fence: bool
