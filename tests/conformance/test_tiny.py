@@ -202,7 +202,7 @@ class CountingRelay:
 
 
 REASONS = (
-    "CB-LIM-012: target.connections_at_once leaves no room for 4",
+    "CB-LIM-012: target.connections_at_once (or what the relay serves) leaves no room for 4",
     "CB-RAT-001: target.requests_per_second leaves no room for",
 )
 
